@@ -34,7 +34,7 @@ type write struct {
 }
 
 // NewGuard starts watching. fail is called from the goroutine of the write that failed, before that
-// returns, or from the Guard's own where one is stalled; it must not wait for any write.
+// returns, or from the Guard's own where one is stalled; it must neither wait for a write nor call a store.
 func NewGuard(fail func(error)) *Guard {
 	ticker := time.NewTicker(tick)
 	g := newGuard(fail, ticker.C)
