@@ -70,7 +70,7 @@ func (l *Log) open() error {
 	if err != nil {
 		return err
 	}
-	l.high = high
+	l.high, l.segments.written = high, index
 	if listed, err := exists(l.segments.path); err != nil {
 		return err
 	} else if !listed && index > 0 {

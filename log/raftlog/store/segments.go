@@ -24,8 +24,9 @@ import (
 // damaged, and raft-wal then deletes the segments that are not in it; it also waits for ever for a second
 // process to let go.
 type segments struct {
-	path  string
-	files filer
+	path    string
+	files   filer
+	written uint64 // index that must be there; set before Load
 
 	mu    sync.Mutex
 	state types.PersistentState
@@ -108,8 +109,8 @@ func (s *segments) finishSeal(state *types.PersistentState) error {
 	if err := errors.Join(err, w.Close()); err != nil {
 		return damaged(s.file(*tail), "%w", err)
 	}
-	if !sealed {
-		return nil
+	if !sealed || max(last, tail.BaseIndex-1) < s.written {
+		return nil // nothing to do, or damage, which is for OpenLog to find as it is
 	}
 	indexed, err := s.indexed(*tail, start)
 	if err != nil {
