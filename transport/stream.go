@@ -24,6 +24,7 @@ type stream struct {
 
 	ctx     context.Context // ends with the first Close or Fence
 	cancel  context.CancelCauseFunc
+	closed  chan struct{} // closed by Close alone
 	running sync.WaitGroup
 	raft    chan net.Conn // handshaken connections, for Accept
 
@@ -32,24 +33,27 @@ type stream struct {
 }
 
 func newStream(p *Peer) *stream {
-	s := &stream{peer: p, raft: make(chan net.Conn), conns: make(map[net.Conn]struct{})}
+	s := &stream{peer: p, raft: make(chan net.Conn), closed: make(chan struct{}), conns: make(map[net.Conn]struct{})}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	return s
 }
 
-// Accept implements net.Listener for the NetworkTransport: it returns raft connections alone.
+// Accept implements net.Listener for the NetworkTransport: it returns raft connections alone. A fence ends
+// them all, but only Close ends the waiting: the NetworkTransport would ask again and again.
 func (s *stream) Accept() (net.Conn, error) {
 	select {
 	case conn := <-s.raft:
 		return conn, nil
-	case <-s.ctx.Done():
+	case <-s.closed:
 		return nil, net.ErrClosed
 	}
 }
 
-// Close implements net.Listener: it ends every connection and returns when no goroutine is left here.
+// Close implements net.Listener: it ends every connection and returns when no goroutine is left here. The
+// NetworkTransport calls it once.
 func (s *stream) Close() error {
 	s.end(net.ErrClosed)
+	close(s.closed)
 	s.running.Wait()
 	return nil
 }

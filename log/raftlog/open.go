@@ -1,0 +1,366 @@
+package raftlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/registrard/registrard/log"
+	"github.com/registrard/registrard/log/raftlog/store"
+	"github.com/registrard/registrard/transport"
+)
+
+// Log is one member of a log on Raft. It implements log.Log and log.Replicas.
+type Log[R any] struct {
+	// Set by Open, read-only after.
+	cfg      Config
+	machine  *machine[R]
+	stores   *stores
+	lock     *os.File
+	stop     context.Context // ends when the log has ended
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+	done     chan struct{} // closed when the log has ended
+	retired  chan struct{} // closed when raft is quiet after that
+	life     chan struct{} // has room for one: who starts or stops raft holds it
+	changing chan struct{} // has room for one: who changes the members holds it
+
+	identity atomic.Pointer[Identity]
+	raft     atomic.Pointer[raft.Raft] // replaced by reopen alone
+
+	mu       sync.Mutex
+	changed  chan struct{} // closed at the next change of the below; nil while nobody waits
+	reign    *reign        // nil while this member does not lead
+	flying   int           // calls that were handed to raft and not answered
+	paused   bool          // leadership is being transferred, nothing is proposed
+	asking   *round        // readers for the next round, nil when there are none
+	ended    bool
+	err      error // why it has ended, nil for Close
+	stuck    error // why raft could not be stopped
+	released sync.Once
+}
+
+// Open opens the member in cfg.Dir: it restarts one, joins a cluster or founds one, and waits until that is
+// settled or ctx ends; it does not wait for a leader. m must be empty.
+func Open[R any](ctx context.Context, cfg Config, m log.StateMachine[R]) (_ *Log[R], err error) {
+	if err := cfg.Validate(); err != nil {
+		if cfg.Transport != nil {
+			cfg.Transport.Close()
+		}
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	l := &Log[R]{
+		cfg:      cfg,
+		done:     make(chan struct{}),
+		retired:  make(chan struct{}),
+		life:     make(chan struct{}, 1),
+		changing: make(chan struct{}, 1),
+	}
+	l.stop, l.cancel = context.WithCancel(context.Background())
+	l.machine = &machine[R]{sm: m, fail: l.end, configured: l.configured}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	if l.lock, err = claim(cfg.Dir); err != nil {
+		return nil, err
+	}
+	id, err := identify(cfg)
+	if err != nil {
+		return nil, err
+	}
+	l.identity.Store(&id)
+	cfg.Transport.ServeHello(l.hello)
+	if err := settle(ctx, cfg, id, l.keepIdentity); err != nil {
+		return nil, err
+	}
+	if l.stores, err = openStores(cfg, l.broken); err != nil {
+		return nil, err
+	}
+	l.stores.emptied = l.emptied
+	id = *l.identity.Load()
+	if err := l.stores.begin(cfg, id); err != nil {
+		return nil, err
+	}
+	if !id.Ready {
+		id.Ready = true
+		if err := l.keepIdentity(id); err != nil {
+			return nil, err
+		}
+	}
+	cfg.Transport.SetCluster(id.Cluster)
+	if err := l.start(); err != nil {
+		return nil, err
+	}
+	l.running.Go(l.keep)
+	return l, nil
+}
+
+// keepIdentity persists what was settled and says it in hellos from now on.
+func (l *Log[R]) keepIdentity(id Identity) error {
+	if err := id.write(l.cfg.Dir); err != nil {
+		return err
+	}
+	l.identity.Store(&id)
+	return nil
+}
+
+// hello is what this member says of itself.
+func (l *Log[R]) hello() transport.Hello {
+	id := l.identity.Load()
+	h := transport.Hello{
+		ID:       id.Node,
+		Cluster:  id.Cluster,
+		Nonce:    id.Nonce,
+		Members:  id.Members,
+		Empty:    id.Cluster == "",
+		Founding: id.Founding,
+		Wall:     time.Now(),
+	}
+	if r := l.raft.Load(); r != nil {
+		h.Servers = make(map[string]string)
+		for _, s := range servers(r) {
+			h.Servers[string(s.ID)] = string(s.Address)
+		}
+	}
+	return h
+}
+
+// start starts raft over the stores. Raft reads the newest snapshot and may panic over the disk, so it
+// happens where neither ends the process.
+func (l *Log[R]) start() error {
+	err := l.stores.contained(func() error {
+		if err := store.CheckSnapshots(l.stores.snapshots, l.stores.log); err != nil {
+			return err
+		}
+		entries, err := l.stores.logs()
+		if err != nil {
+			return err
+		}
+		r, err := raft.NewRaft(l.cfg.raft(), l.machine, entries, votes{l.stores.vote, l.stores},
+			l.stores.snapshots, wire{l.cfg.Transport})
+		if err != nil {
+			return err
+		}
+		l.raft.Store(r)
+		// The filter is called in line with the transition, so that none is missed and no two are merged;
+		// there is no channel to fall behind.
+		r.RegisterObserver(raft.NewObserver(nil, false, l.observe))
+		if r.State() == raft.Leader {
+			l.enthrone(r.CurrentTerm())
+		}
+		return nil
+	})
+	if failed := l.machine.failed(); failed != nil {
+		return failed // raft says no more than that it could not load a snapshot
+	}
+	return err
+}
+
+// emptied is called by raft, in the middle of things, when it has deleted the whole log because it installed
+// a snapshot. Where the log went on past the snapshot, raft goes on believing that it does, refuses what
+// follows the snapshot, and is sent the snapshot again for ever (hashicorp/raft issue 697). Starting again
+// from what is on the disk cures it.
+func (l *Log[R]) emptied() {
+	r := l.raft.Load()
+	list, err := l.stores.snapshots.List()
+	if r == nil || err != nil || len(list) == 0 || list[0].Index >= r.LastIndex() {
+		return
+	}
+	l.cfg.Logger.Info("the log ended past the snapshot installed, starting raft again", "index", list[0].Index)
+	l.background(l.reopen)
+}
+
+// reopen stops raft and starts it again.
+func (l *Log[R]) reopen() {
+	select {
+	case l.life <- struct{}{}:
+		defer func() { <-l.life }()
+	case <-l.done:
+		return
+	}
+	if err := l.raft.Load().Shutdown().Error(); err != nil {
+		l.end(fmt.Errorf("%w: stop raft: %w", log.ErrHalted, err))
+		return
+	}
+	if l.reason() != nil {
+		return
+	}
+	if err := l.start(); err != nil {
+		l.end(fmt.Errorf("%w: start raft again: %w", log.ErrHalted, err))
+	}
+}
+
+// background starts a goroutine that Close waits for, unless the log has ended.
+func (l *Log[R]) background(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.running.Go(f)
+	}
+}
+
+// Status implements log.Log.
+func (l *Log[R]) Status() log.Status {
+	r := l.raft.Load()
+	_, leader := r.LeaderWithID()
+	s := log.Status{
+		ID:      l.cfg.ID,
+		Cluster: l.identity.Load().Cluster,
+		Role:    log.Follower,
+		Leader:  string(leader),
+		Term:    r.CurrentTerm(),
+		Commit:  r.CommitIndex(),
+		Last:    r.LastIndex(),
+	}
+	switch r.State() {
+	case raft.Leader:
+		s.Role = log.Leader
+	case raft.Candidate:
+		s.Role = log.Candidate
+	}
+	l.machine.mu.Lock()
+	s.Applied = l.machine.applied
+	l.machine.mu.Unlock()
+	s.Commit = max(s.Commit, s.Applied) // raft forgets what was committed when it stops
+	s.Last = max(s.Last, s.Commit)
+	return s
+}
+
+// Done implements log.Log.
+func (l *Log[R]) Done() <-chan struct{} { return l.done }
+
+// Err implements log.Log.
+func (l *Log[R]) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Close implements log.Log. It waits a few heartbeats for what is in flight. It must not be called from the
+// machine.
+func (l *Log[R]) Close() error {
+	l.end(nil)
+	<-l.retired
+	l.running.Wait()
+	l.release()
+	return l.stuck
+}
+
+// broken is called when the disk cannot be trusted any more.
+func (l *Log[R]) broken(err error) { l.end(fmt.Errorf("%w: %w", log.ErrHalted, err)) }
+
+// end closes done because of err, nil for a Close, and ends the reign. A member that has failed is silenced
+// at once: it neither leads nor votes from then on. It does not wait; only the first call counts.
+func (l *Log[R]) end(err error) {
+	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return
+	}
+	l.ended, l.err = true, err
+	close(l.done)
+	l.mu.Unlock()
+
+	if err != nil {
+		l.cfg.Transport.Fence(err)
+		l.cfg.Logger.Error("halted", "error", err)
+	}
+	l.depose(l.reason())
+	l.cancel()
+	go l.retire()
+}
+
+// reason is what to answer once the log has ended, and nil before.
+func (l *Log[R]) reason() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case !l.ended:
+		return nil
+	case l.err != nil:
+		return l.err
+	default:
+		return log.ErrClosed
+	}
+}
+
+// stopPatience is how long raft may take to stop. It takes longer only while a write to the disk stands still.
+const stopPatience = 5 * time.Second
+
+// retire stops raft. Raft forgets calls that it has taken but not answered when it is stopped, so they get
+// the time that a leader without a majority needs to notice, and to answer them.
+func (l *Log[R]) retire() {
+	defer close(l.retired)
+	grace, cancel := context.WithTimeout(context.Background(), 3*l.cfg.HeartbeatTimeout)
+	defer cancel()
+	_ = l.until(grace, func() bool { return l.flying == 0 })
+	l.cfg.Transport.Fence(log.ErrClosed)
+	l.life <- struct{}{}
+	r := l.raft.Load()
+	if r == nil {
+		return // Open failed before there was one
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.Shutdown().Error() }()
+	select {
+	case l.stuck = <-stopped:
+	case <-time.After(stopPatience):
+		l.stuck = errors.New("raft did not stop: the disk stands still")
+	}
+}
+
+// release lets go of what Open took, after raft has stopped or before it was started.
+func (l *Log[R]) release() {
+	l.released.Do(func() {
+		l.cancel()
+		problem := l.cfg.Transport.Close()
+		if l.stores != nil && l.stuck == nil {
+			problem = errors.Join(problem, l.stores.close())
+		}
+		if l.lock != nil {
+			problem = errors.Join(problem, l.lock.Close())
+		}
+		l.stuck = errors.Join(l.stuck, problem)
+	})
+}
+
+// update changes what mu guards and wakes who waits for it.
+func (l *Log[R]) update(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f()
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+// until waits for a condition over what mu guards, or for ctx.
+func (l *Log[R]) until(ctx context.Context, condition func() bool) error {
+	for {
+		l.mu.Lock()
+		if condition() {
+			l.mu.Unlock()
+			return nil
+		}
+		if l.changed == nil {
+			l.changed = make(chan struct{})
+		}
+		changed := l.changed
+		l.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

@@ -1,0 +1,276 @@
+package raftlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/registrard/registrard/log"
+)
+
+const (
+	promotePause = 50 * time.Millisecond // between two looks at the learners, while there are any
+	caughtUp     = 64                    // entries that a learner may be behind to become a voter
+)
+
+// configuration is the founding one: the same bytes on every founder.
+func configuration(members map[string]string) raft.Configuration {
+	var c raft.Configuration
+	for id, addr := range members {
+		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(addr)})
+	}
+	slices.SortFunc(c.Servers, func(a, b raft.Server) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return c
+}
+
+// List implements log.Replicas.
+func (l *Log[R]) List(context.Context) ([]log.Replica, error) {
+	n := l.raft.Load()
+	_, leader := n.LeaderWithID()
+	term := uint64(0)
+	if r, err := l.current(); err == nil {
+		term = r.term
+	}
+	var list []log.Replica
+	for _, s := range servers(n) {
+		replica := log.Replica{
+			ID:     string(s.ID),
+			Addr:   string(s.Address),
+			Voter:  s.Suffrage == raft.Voter,
+			Leader: s.ID == leader,
+		}
+		switch {
+		case term == 0:
+		case replica.ID == l.cfg.ID:
+			replica.Match = n.LastIndex()
+		default:
+			replica.Match = l.cfg.Transport.Progress(replica.ID, term).Match
+		}
+		list = append(list, replica)
+	}
+	slices.SortFunc(list, func(a, b log.Replica) int { return strings.Compare(a.ID, b.ID) })
+	return list, nil
+}
+
+// Add implements log.Replicas. Whoever answers at the address is asked who it is: a member of another
+// cluster is refused, and so is a known voter whose directory is empty, because it has forgotten its votes.
+func (l *Log[R]) Add(ctx context.Context, r log.Replica) error {
+	if r.ID == "" || r.Addr == "" {
+		return fmt.Errorf("add a replica: id %q and address %q must not be empty", r.ID, r.Addr)
+	}
+	return l.change(ctx, func() error {
+		known, isKnown := l.find(r.ID)
+		if r.ID != l.cfg.ID {
+			h, err := l.cfg.Transport.Hello(ctx, r.ID, r.Addr)
+			switch {
+			case err != nil && isKnown && string(known.Address) != r.Addr:
+				return fmt.Errorf("move replica %q: nobody answers for it at %s: %w", r.ID, r.Addr, err)
+			case err != nil:
+				// Not there yet; as a learner it harms nobody.
+			case h.Cluster != "" && h.Cluster != l.identity.Load().Cluster:
+				return fmt.Errorf("add replica %q: it belongs to cluster %s", r.ID, h.Cluster)
+			case h.Empty && isKnown && known.Suffrage == raft.Voter:
+				return fmt.Errorf("add replica %q: it is a voter whose directory is empty, and must not vote with its "+
+					"memory lost; remove it, then let it join under a new id", r.ID)
+			}
+		}
+		switch {
+		case isKnown && string(known.Address) == r.Addr:
+			return nil
+		case isKnown && known.Suffrage == raft.Voter:
+			return l.configure(ctx, func(n *raft.Raft) raft.IndexFuture {
+				return n.AddVoter(known.ID, raft.ServerAddress(r.Addr), 0, enqueueTimeout)
+			})
+		default:
+			return l.configure(ctx, func(n *raft.Raft) raft.IndexFuture {
+				return n.AddNonvoter(raft.ServerID(r.ID), raft.ServerAddress(r.Addr), 0, enqueueTimeout)
+			})
+		}
+	})
+}
+
+// Remove implements log.Replicas. The leader may remove itself: it steps down once that is committed.
+func (l *Log[R]) Remove(ctx context.Context, id string) error {
+	return l.change(ctx, func() error {
+		known, ok := l.find(id)
+		if !ok {
+			return fmt.Errorf("%w: %q", log.ErrUnknownReplica, id)
+		}
+		if known.Suffrage == raft.Voter && l.voters() == 1 {
+			return fmt.Errorf("remove replica %q: it is the only voter", id)
+		}
+		return l.configure(ctx, func(n *raft.Raft) raft.IndexFuture {
+			return n.RemoveServer(known.ID, 0, enqueueTimeout)
+		})
+	})
+}
+
+// promote makes voters of learners that have caught up, also of those that an earlier reign left behind.
+func (l *Log[R]) promote(r *reign) {
+	for {
+		for _, s := range servers(l.raft.Load()) {
+			if s.Suffrage == raft.Voter || !l.ready(r, s) {
+				continue
+			}
+			err := l.change(r.ctx, func() error {
+				if now, ok := l.find(string(s.ID)); !ok || now != s {
+					return nil // removed or moved in the meantime
+				}
+				return l.configure(r.ctx, func(n *raft.Raft) raft.IndexFuture {
+					return n.AddVoter(s.ID, s.Address, 0, enqueueTimeout)
+				})
+			})
+			if err != nil {
+				l.cfg.Logger.Warn("learner not promoted, trying again", "member", s.ID, "error", err)
+			} else {
+				l.cfg.Logger.Info("learner promoted", "member", s.ID)
+			}
+		}
+		select {
+		case <-time.After(promotePause):
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
+// ready tells whether a learner is there and has nearly all that is committed.
+func (l *Log[R]) ready(r *reign, s raft.Server) bool {
+	p := l.cfg.Transport.Progress(string(s.ID), r.term)
+	return p.Match > 0 && p.Match+caughtUp >= l.raft.Load().CommitIndex() && time.Since(p.Answered) < l.cfg.HeartbeatTimeout
+}
+
+// change does f while nobody else changes the members, on the leader.
+func (l *Log[R]) change(ctx context.Context, f func() error) error {
+	r, err := l.current()
+	if err != nil {
+		return err
+	}
+	select {
+	case l.changing <- struct{}{}:
+		defer func() { <-l.changing }()
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return f()
+}
+
+// configure hands a change of the configuration to raft and waits until it is committed.
+func (l *Log[R]) configure(ctx context.Context, call func(*raft.Raft) raft.IndexFuture) error {
+	_, err := l.fly(ctx, func(n *raft.Raft) raft.Future { return call(n) })
+	if err != nil {
+		return verdict(err)
+	}
+	return nil
+}
+
+func (l *Log[R]) find(id string) (raft.Server, bool) {
+	for _, s := range servers(l.raft.Load()) {
+		if string(s.ID) == id {
+			return s, true
+		}
+	}
+	return raft.Server{}, false
+}
+
+func (l *Log[R]) voters() (n int) {
+	for _, s := range servers(l.raft.Load()) {
+		if s.Suffrage == raft.Voter {
+			n++
+		}
+	}
+	return n
+}
+
+// Transfer implements log.Replicas. Raft's own transfer can leave a leader that refuses everything for ever
+// (hashicorp/raft issue 696), so this one is ours: proposals pause, the target gets all there is, then it is
+// told to stand for election. It all must happen within two election timeouts; proposals go on after that.
+func (l *Log[R]) Transfer(ctx context.Context, to string) error {
+	return l.change(ctx, func() error {
+		r, err := l.current()
+		if err != nil {
+			return err
+		}
+		if to == "" {
+			to = l.best(r)
+		}
+		target, ok := l.find(to)
+		switch {
+		case to == l.cfg.ID:
+			return nil
+		case to == "":
+			return errors.New("transfer leadership: there is no other voter that answers")
+		case !ok:
+			return fmt.Errorf("%w: %q", log.ErrUnknownReplica, to)
+		case target.Suffrage != raft.Voter:
+			return fmt.Errorf("transfer leadership: replica %q is a learner", to)
+		}
+		ctx, cancel := context.WithTimeout(ctx, 2*l.cfg.HeartbeatTimeout)
+		defer cancel()
+		if err := l.handOver(ctx, r, target); err != nil {
+			return fmt.Errorf("transfer leadership to %q: %w", to, err)
+		}
+		return nil
+	})
+}
+
+// best is the voter beside this one that is furthest, among those that answer.
+func (l *Log[R]) best(r *reign) (id string) {
+	var furthest uint64
+	for _, s := range servers(l.raft.Load()) {
+		p := l.cfg.Transport.Progress(string(s.ID), r.term)
+		if s.Suffrage == raft.Voter && string(s.ID) != l.cfg.ID &&
+			time.Since(p.Answered) < l.cfg.HeartbeatTimeout && p.Match > furthest {
+			id, furthest = string(s.ID), p.Match
+		}
+	}
+	return id
+}
+
+func (l *Log[R]) handOver(ctx context.Context, r *reign, target raft.Server) error {
+	l.update(func() { l.paused = true })
+	defer l.update(func() { l.paused = false })
+	for {
+		progressed := l.cfg.Transport.Progressed()
+		if l.cfg.Transport.Progress(string(target.ID), r.term).Match >= l.raft.Load().LastIndex() {
+			break
+		}
+		select {
+		case <-progressed:
+		case <-r.ctx.Done():
+			return context.Cause(r.ctx)
+		case <-ctx.Done():
+			return fmt.Errorf("it has not caught up in time: %w", context.Cause(ctx))
+		}
+	}
+	told := make(chan error, 1)
+	go func() { // it may outlive the deadline, but not the transport's own
+		header := raft.RPCHeader{
+			ProtocolVersion: raft.ProtocolVersionMax,
+			ID:              []byte(l.cfg.ID),
+			Addr:            l.cfg.Transport.EncodePeer(raft.ServerID(l.cfg.ID), l.cfg.Transport.LocalAddr()),
+		}
+		var answer raft.TimeoutNowResponse
+		told <- l.cfg.Transport.TimeoutNow(target.ID, target.Address, &raft.TimeoutNowRequest{RPCHeader: header}, &answer)
+	}()
+	for {
+		select {
+		case err := <-told:
+			if err != nil {
+				return err
+			}
+			told = nil
+		case <-r.ctx.Done():
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("it has not taken over in time: %w", context.Cause(ctx))
+		}
+	}
+}
