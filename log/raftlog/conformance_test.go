@@ -3,6 +3,7 @@ package raftlog_test
 import (
 	"context"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -73,6 +74,7 @@ type three struct {
 	*raftlog.Log[result]
 	c    *cluster
 	deaf bool // until it is to lead again
+	once sync.Once
 }
 
 func (l *three) Lead(ctx context.Context) (context.Context, error) {
@@ -85,7 +87,7 @@ func (l *three) Lead(ctx context.Context) (context.Context, error) {
 }
 
 func (l *three) Close() error {
-	l.c.stopAll()
+	l.once.Do(l.c.stopAll)
 	return l.Log.Close()
 }
 
