@@ -19,7 +19,8 @@
 //
 // It does not follow a leader's address for callers, retry, or batch: the proposer packs commands, and one
 // or two in flight are best. Members that all change their addresses at once do not find each other again.
-// A member that was removed while it was down is not told; it stays without a leader.
+// A member that was removed says so once in its log when its leader falls silent, and serves what it has; one
+// that was removed while it was down is not told, and stays without a leader.
 //
 // # A directory's life
 //

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/registrard/registrard/log"
@@ -353,5 +355,53 @@ func TestADivergedFollowerGoesOnFromASnapshot(t *testing.T) {
 	want := []string{"common", "kept 0", "kept 1", "kept 2", "last"}
 	if got := c.agree(c.propose("last")); !slices.Equal(got, want) {
 		t.Errorf("the members hold %q, want %q", got, want)
+	}
+}
+
+// lines collects what is logged.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) contains(s string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), s)
+}
+
+// A member that is removed says so, disturbs nobody, and still answers what it knows.
+func TestARemovedMemberSaysSo(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, "n1", "n2", "n3")
+	var said lines
+	c.adjust = func(cfg *raftlog.Config) {
+		if cfg.ID == "n3" {
+			cfg.Logger = hclog.New(&hclog.LoggerOptions{Output: &said, Level: hclog.Error})
+		}
+	}
+	c.startAll()
+	reign := c.lead("n1")
+	c.agree(c.propose("before"))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := c.members["n1"].Remove(ctx, "n3"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "n3 says that it was removed", func() bool { return said.contains("this member was removed") })
+	n3 := c.members["n3"]
+	if got := n3.machine.Entries(); len(got) != 1 || n3.Err() != nil {
+		t.Errorf("n3 holds %v, %v", got, n3.Err())
+	}
+	c.stop("n3")
+	c.agree(c.propose("after"))
+	if reign.Err() != nil {
+		t.Errorf("the reign was disturbed: %v", context.Cause(reign))
 	}
 }

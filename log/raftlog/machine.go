@@ -18,9 +18,8 @@ import (
 // machine has failed nothing more reaches it: no command, no snapshot, no restore.
 type machine[R any] struct {
 	// Set by newMachine, read-only after.
-	sm         log.StateMachine[R]
-	fail       func(error)                                    // called once, must not wait
-	configured func(index uint64, members raft.Configuration) // called with each committed configuration
+	sm   log.StateMachine[R]
+	fail func(error) // called once, must not wait
 
 	mu      sync.Mutex
 	applied uint64        // last entry that carried a command
@@ -67,12 +66,10 @@ func (m *machine[R]) apply(entry *raft.Log) (result R, err error) {
 
 // StoreConfiguration implements raft.ConfigurationStore. Without it a snapshot right after a change of
 // members would fail, because raft would not count the change as applied.
-func (m *machine[R]) StoreConfiguration(index uint64, members raft.Configuration) {
-	if m.failed() != nil {
-		return
+func (m *machine[R]) StoreConfiguration(index uint64, _ raft.Configuration) {
+	if m.failed() == nil {
+		m.change(func() { m.reached = index })
 	}
-	m.change(func() { m.reached = index })
-	m.configured(index, members)
 }
 
 // Snapshot implements raft.FSM.

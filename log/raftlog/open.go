@@ -34,16 +34,18 @@ type Log[R any] struct {
 	identity atomic.Pointer[Identity]
 	raft     atomic.Pointer[raft.Raft] // replaced by reopen alone
 
-	mu       sync.Mutex
-	changed  chan struct{} // closed at the next change of the below; nil while nobody waits
-	reign    *reign        // nil while this member does not lead
-	flying   int           // calls that were handed to raft and not answered
-	paused   bool          // leadership is being transferred, nothing is proposed
-	asking   *round        // readers for the next round, nil when there are none
-	ended    bool
-	err      error // why it has ended, nil for Close
-	stuck    error // why raft could not be stopped
-	released sync.Once
+	mu        sync.Mutex
+	changed   chan struct{} // closed at the next change of the below; nil while nobody waits
+	reign     *reign        // nil while this member does not lead
+	leader    string        // id of who leads as raft sees it, empty while unknown
+	flying    int           // calls that were handed to raft and not answered
+	proposing int           // proposals that their callers wait for
+	paused    bool          // leadership is being transferred, nothing more is proposed
+	asking    *round        // readers for the next round, nil when there are none
+	ended     bool
+	err       error // why it has ended, nil for Close
+	stuck     error // why raft could not be stopped
+	released  sync.Once
 }
 
 // Open opens the member in cfg.Dir: it restarts one, joins a cluster or founds one, and waits until that is
@@ -64,7 +66,7 @@ func Open[R any](ctx context.Context, cfg Config, m log.StateMachine[R]) (_ *Log
 		changing: make(chan struct{}, 1),
 	}
 	l.stop, l.cancel = context.WithCancel(context.Background())
-	l.machine = &machine[R]{sm: m, fail: l.end, configured: l.configured}
+	l.machine = &machine[R]{sm: m, fail: l.end}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())

@@ -27,9 +27,17 @@ func (l *Log[R]) Propose(ctx context.Context, command []byte) (R, error) {
 	if err != nil {
 		return none, err
 	}
-	if err := l.until(ctx, func() bool { return !l.paused || l.reign != r }); err != nil {
+	err = l.until(ctx, func() bool {
+		ready := !l.paused || l.reign != r
+		if ready {
+			l.proposing++
+		}
+		return ready
+	})
+	if err != nil {
 		return none, err
 	}
+	defer l.update(func() { l.proposing-- })
 	if r.ctx.Err() != nil {
 		return none, context.Cause(r.ctx)
 	}

@@ -98,7 +98,7 @@ func (l *Log[R]) led(r *reign, after time.Time) bool {
 			continue
 		}
 		voters++
-		if string(s.ID) == l.cfg.ID || l.cfg.Transport.Progress(string(s.ID), r.term).Answered.After(after) {
+		if l.isSelf(s) || l.cfg.Transport.Progress(string(s.ID), r.term).Answered.After(after) {
 			proven++
 		}
 	}
@@ -112,26 +112,4 @@ func servers(r *raft.Raft) []raft.Server {
 		return nil
 	}
 	return f.Configuration().Servers
-}
-
-// configured is called with each configuration that is committed, in order, also when the log is replayed.
-func (l *Log[R]) configured(index uint64, members raft.Configuration) {
-	r := l.raft.Load()
-	if r == nil || len(members.Servers) == 0 {
-		return
-	}
-	listed := func(servers []raft.Server) bool {
-		for _, s := range servers {
-			if string(s.ID) == l.cfg.ID {
-				return true
-			}
-		}
-		return false
-	}
-	// A replay passes by configurations of before this member was added; the latest decides.
-	if !listed(members.Servers) && !listed(servers(r)) {
-		l.cfg.Logger.Error("this member is not in the cluster: it was removed, or not added yet; "+
-			"once removed it can only join again with an empty directory under a new id",
-			"member", l.cfg.ID, "index", index)
-	}
 }

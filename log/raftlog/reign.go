@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/raft"
 
@@ -23,15 +24,27 @@ var errDeposed = fmt.Errorf("%w: the reign has ended", log.ErrNotLeader)
 
 // observe is called by raft in line with each of its transitions. It must not wait.
 func (l *Log[R]) observe(o *raft.Observation) bool {
-	if state, ok := o.Data.(raft.RaftState); ok && o.Raft == l.raft.Load() {
-		if state == raft.Leader {
+	if o.Raft != l.raft.Load() {
+		return false // one that reopen has stopped
+	}
+	switch seen := o.Data.(type) {
+	case raft.RaftState:
+		if seen == raft.Leader {
 			l.enthrone(o.Raft.CurrentTerm())
 		} else {
 			l.depose(errDeposed)
 		}
+	case raft.LeaderObservation:
+		l.update(func() { l.leader = string(seen.LeaderID) })
+		if members := servers(o.Raft); seen.LeaderID == "" && len(members) > 0 && !slices.ContainsFunc(members, l.isSelf) {
+			l.cfg.Logger.Error("this member was removed from the cluster and follows nobody any more; "+
+				"it can only join again with an empty directory under a new id", "member", l.cfg.ID)
+		}
 	}
 	return false
 }
+
+func (l *Log[R]) isSelf(s raft.Server) bool { return string(s.ID) == l.cfg.ID }
 
 // enthrone begins a reign, unless that of term has begun.
 func (l *Log[R]) enthrone(term uint64) {

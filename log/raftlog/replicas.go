@@ -237,6 +237,10 @@ func (l *Log[R]) best(r *reign) (id string) {
 func (l *Log[R]) handOver(ctx context.Context, r *reign, target raft.Server) error {
 	l.update(func() { l.paused = true })
 	defer l.update(func() { l.paused = false })
+	// What is under way is let through: an entry that the target lacks would cost it the election.
+	if err := l.until(ctx, func() bool { return l.proposing == 0 }); err != nil {
+		return fmt.Errorf("what was proposed before is not answered in time: %w", err)
+	}
 	for {
 		progressed := l.cfg.Transport.Progressed()
 		if l.cfg.Transport.Progress(string(target.ID), r.term).Match >= l.raft.Load().LastIndex() {
@@ -268,9 +272,26 @@ func (l *Log[R]) handOver(ctx context.Context, r *reign, target raft.Server) err
 			}
 			told = nil
 		case <-r.ctx.Done():
-			return nil
+			return l.succeeded(ctx, target)
 		case <-ctx.Done():
 			return fmt.Errorf("it has not taken over in time: %w", context.Cause(ctx))
 		}
+	}
+}
+
+// succeeded waits for who leads after this member and fails unless it is the target.
+func (l *Log[R]) succeeded(ctx context.Context, target raft.Server) error {
+	var leader string
+	err := l.until(ctx, func() bool {
+		leader = l.leader
+		return leader != ""
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("this member has stepped down, and nobody is known to lead: %w", err)
+	case leader != string(target.ID):
+		return fmt.Errorf("%q leads instead", leader)
+	default:
+		return nil
 	}
 }
