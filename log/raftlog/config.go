@@ -108,7 +108,7 @@ func (c Config) Validate() error {
 }
 
 // raft is the library's configuration. Commands are packed by the proposer, so counts of entries are counts
-// of packs and stay small; measurements are in bench/RESULTS.md of the project's shared notes.
+// of packs, of up to a quarter of a MiB each, and stay small.
 func (c Config) raft() *raft.Config {
 	r := raft.DefaultConfig()
 	r.LocalID = raft.ServerID(c.ID)

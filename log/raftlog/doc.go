@@ -52,7 +52,8 @@
 //
 // # Where a line belongs
 //
-// What raft's error means to a caller: propose.go. When this member leads: reign.go. What raft must not see
+// What raft's error means to a caller: propose.go. When this member leads: reign.go. Handing leadership over:
+// transfer.go. How it ends: close.go. What raft must not see
 // of the disk or the machine: stores.go, machine.go. What is on the disk: package store. Bytes on the wire:
 // package transport.
 package raftlog

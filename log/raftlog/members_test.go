@@ -1,0 +1,125 @@
+package raftlog_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/registrard/registrard/log"
+	"github.com/registrard/registrard/log/raftlog"
+)
+
+// A learner that its leader did not get to promote is promoted by the next one; whoever is unknown cannot be
+// removed; the same member again changes nothing.
+func TestLearnersOutliveTheReignThatAddedThem(t *testing.T) {
+	t.Parallel()
+	c := runCluster(t, "n1", "n2", "n3")
+	c.lead("n1")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	n1 := c.members["n1"]
+	if err := n1.Remove(ctx, "n9"); !errors.Is(err, log.ErrUnknownReplica) {
+		t.Errorf("remove nobody: %v", err)
+	}
+	if err := n1.Add(ctx, log.Replica{ID: "n2", Addr: c.initial["n2"]}); err != nil {
+		t.Errorf("add a member that is there: %v", err)
+	}
+	c.cuts.isolate("n4", "n1")
+	c.join("n4")
+	find := func(id string) log.Replica {
+		list, err := c.leader().List(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range list {
+			if r.ID == id {
+				return r
+			}
+		}
+		return log.Replica{}
+	}
+	if r := find("n4"); r.ID == "" || r.Voter {
+		t.Fatalf("n4 is %+v, want a learner", r)
+	}
+	c.lead("n2")
+	eventually(t, "the next leader promotes the learner", func() bool { return find("n4").Voter })
+	c.cuts.heal()
+	c.agree(c.propose("all four"))
+}
+
+// A member that comes back at another address is reached there once it is moved.
+func TestAMemberMoves(t *testing.T) {
+	t.Parallel()
+	c := runCluster(t, "n1", "n2", "n3")
+	c.lead("n1")
+	c.agree(c.propose("before"))
+	c.stop("n3")
+	delete(c.initial, "n3") // so that it listens anywhere
+	n3 := c.start("n3")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	moved := log.Replica{ID: "n3", Addr: string(n3.peer.LocalAddr())}
+	if err := c.leaderAmong("n1", "n2").Add(ctx, moved); err != nil {
+		t.Fatalf("move: %v", err)
+	}
+	if got := c.agree(c.propose("after")); !slices.Equal(got, []string{"before", "after"}) {
+		t.Errorf("the members hold %q", got)
+	}
+	list, err := n3.List(ctx)
+	if err != nil || len(list) != 3 || list[2].Addr != moved.Addr || !list[2].Voter {
+		t.Errorf("the members are %+v, %v", list, err)
+	}
+}
+
+// lines collects what is logged.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) contains(s string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), s)
+}
+
+// A member that is removed says so, disturbs nobody, and still answers what it knows.
+func TestARemovedMemberSaysSo(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, "n1", "n2", "n3")
+	var said lines
+	c.adjust = func(cfg *raftlog.Config) {
+		if cfg.ID == "n3" {
+			cfg.Logger = hclog.New(&hclog.LoggerOptions{Output: &said, Level: hclog.Error})
+		}
+	}
+	c.startAll()
+	reign := c.lead("n1")
+	c.agree(c.propose("before"))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := c.members["n1"].Remove(ctx, "n3"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "n3 says that it was removed", func() bool { return said.contains("this member was removed") })
+	n3 := c.members["n3"]
+	if got := n3.machine.Entries(); len(got) != 1 || n3.Err() != nil {
+		t.Errorf("n3 holds %v, %v", got, n3.Err())
+	}
+	c.stop("n3")
+	c.agree(c.propose("after"))
+	if reign.Err() != nil {
+		t.Errorf("the reign was disturbed: %v", context.Cause(reign))
+	}
+}
