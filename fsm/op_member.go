@@ -1,0 +1,75 @@
+package fsm
+
+import "cmp"
+
+// Member is where a member of the cluster is reached, and what it can read. Who votes is the log's business;
+// this is no part of what the registry says.
+type Member struct {
+	ID       string `json:"id"`
+	RaftAddr string `json:"raft_addr,omitempty"`
+	HTTPAddr string `json:"http_addr,omitempty"`
+	Format   uint64 `json:"format"` // the newest it reads
+	Mark     `json:"-"`
+}
+
+func (m *Member) key() string   { return m.ID }
+func (m *Member) fields() []any { return []any{&m.ID, &m.RaftAddr, &m.HTTPAddr, &m.Format} }
+
+// AnnounceMember records a member's addresses and format. A leader's is the opening frame of its reign.
+type AnnounceMember struct {
+	ID       string `json:"id"`
+	RaftAddr string `json:"raft_addr"`
+	HTTPAddr string `json:"http_addr"`
+	Format   uint64 `json:"format"`
+}
+
+// Kind is member.announce.
+func (AnnounceMember) Kind() Kind { return "member.announce" }
+func (op *AnnounceMember) fields() []any {
+	return []any{&op.ID, &op.RaftAddr, &op.HTTPAddr, &op.Format}
+}
+
+func (op AnnounceMember) check() error {
+	return cmp.Or(checkID("id", op.ID), checkText("raft_addr", op.RaftAddr, MaxID), checkText("http_addr", op.HTTPAddr, MaxID))
+}
+
+func (op AnnounceMember) apply(tx *Txn) (bool, error) {
+	return put(tx, &tx.s.members, &Member{ID: op.ID, RaftAddr: op.RaftAddr, HTTPAddr: op.HTTPAddr, Format: op.Format}, false), nil
+}
+
+// ForgetMember drops a member that left.
+type ForgetMember struct {
+	ID string `json:"id"`
+}
+
+// Kind is member.forget.
+func (ForgetMember) Kind() Kind        { return "member.forget" }
+func (op *ForgetMember) fields() []any { return []any{&op.ID} }
+func (op ForgetMember) check() error   { return checkID("id", op.ID) }
+
+func (op ForgetMember) apply(tx *Txn) (bool, error) {
+	return drop(tx, &tx.s.members, op.ID), nil
+}
+
+// RaiseFormat lets newer forms of operations and records be written, which every announced member must read.
+type RaiseFormat struct {
+	Format uint64 `json:"format"`
+}
+
+// Kind is member.raise.
+func (RaiseFormat) Kind() Kind        { return "member.raise" }
+func (op *RaiseFormat) fields() []any { return []any{&op.Format} }
+func (op RaiseFormat) check() error   { return nil }
+
+func (op RaiseFormat) apply(tx *Txn) (bool, error) {
+	if op.Format <= tx.s.format {
+		return false, nil
+	}
+	for m := range tx.s.Members() {
+		if m.Format < op.Format {
+			return false, tx.reject(Unsupported, "member %s reads formats up to %d", m.ID, m.Format)
+		}
+	}
+	tx.s.format = op.Format
+	return true, nil
+}

@@ -1,0 +1,59 @@
+package fsm
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+)
+
+// Weight is a role's share where roles compete. Mesos: WeightInfo.
+type Weight struct {
+	Role   string  `json:"role"`
+	Weight float64 `json:"weight"`
+	Mark   `json:"-"`
+}
+
+func (w *Weight) key() string   { return w.Role }
+func (w *Weight) fields() []any { return []any{&w.Role, &w.Weight} }
+
+// UpdateWeights sets the weights of some roles, all or none; weight 0 removes the role's. Mesos:
+// UpdateWeights, which cannot remove one and leaves the checks to its endpoint.
+type UpdateWeights struct {
+	Weights []Weight `json:"weights"`
+}
+
+// Kind is weights.update.
+func (UpdateWeights) Kind() Kind        { return "weights.update" }
+func (op *UpdateWeights) fields() []any { return []any{seq(&op.Weights)} }
+
+func (op UpdateWeights) check() error {
+	for i, w := range op.Weights {
+		if err := checkText(fmt.Sprintf("weights[%d].role", i), w.Role, MaxID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (op UpdateWeights) apply(tx *Txn) (changed bool, err error) {
+	for _, w := range op.Weights {
+		if err := cmp.Or(checkRole(w.Role), checkWeight(w)); err != nil {
+			return false, tx.reject(InvalidWeight, "%s", err)
+		}
+	}
+	for _, w := range op.Weights {
+		w.Mark = Mark{}
+		if w.Weight == 0 && drop(tx, &tx.s.weights, w.Role) || w.Weight != 0 && put(tx, &tx.s.weights, &w, false) {
+			tx.changed(Change{ID: w.Role})
+			changed = true
+		}
+	}
+	return changed, nil
+}
+
+func checkWeight(w Weight) error {
+	if math.IsNaN(w.Weight) || math.IsInf(w.Weight, 0) || w.Weight < 0 {
+		return fmt.Errorf("role %s: weight %v is not a number from 0 on", w.Role, w.Weight)
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package fsm
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sync/atomic"
+)
+
+// Registry holds the current State and moves it forward frame by frame. Apply, Snapshot and Restore belong to
+// the log that drives it, one at a time; everything else may be called from any goroutine.
+type Registry struct {
+	current atomic.Pointer[current]
+
+	// Of whoever applies.
+	state    *State // current's, about to change
+	requests requests
+	work     scratch
+}
+
+// current is the State that readers see, and how they learn that it is no more.
+type current struct {
+	state      *State
+	superseded chan struct{}
+}
+
+// New returns an empty registry at index 0.
+func New() *Registry {
+	r := &Registry{state: newState(), requests: requests{}}
+	r.current.Store(&current{r.state.freeze(new(State)), make(chan struct{})})
+	return r
+}
+
+// State returns the registry as of the last frame applied. It takes no lock.
+func (r *Registry) State() *State { return r.current.Load().state }
+
+// Next is State, and a channel that is closed when there is a newer one.
+func (r *Registry) Next() (*State, <-chan struct{}) {
+	c := r.current.Load()
+	return c.state, c.superseded
+}
+
+// publish shows the changed state to readers.
+func (r *Registry) publish() {
+	last := r.current.Load()
+	r.current.Store(&current{r.state.freeze(last.state), make(chan struct{})})
+	close(last.superseded)
+}
+
+// Result is what one frame did.
+type Result struct {
+	Index    uint64
+	Outcomes []Outcome // one for each proposal, in order; none of a stale frame
+	// Stale: a newer reign had begun before the frame, which therefore did nothing.
+	Stale bool
+}
+
+// Apply moves the registry to index. It fails on bytes that this program does not know, and no reader sees
+// anything of them; this node must then stop before them. A refused operation is an Outcome.
+func (r *Registry) Apply(index uint64, frame []byte) (Result, error) {
+	if index <= r.state.index {
+		return Result{}, fmt.Errorf("index %d does not come after %d", index, r.state.index)
+	}
+	f, err := DecodeFrame(frame)
+	if err != nil {
+		return Result{}, err
+	}
+	s, result := r.state, Result{Index: index}
+	s.index, s.time = index, max(f.At, s.time)
+	if f.Reign == 0 {
+		s.reign = index
+	}
+	tx := Txn{s: s, now: s.time, index: index, work: &r.work}
+	if result.Stale = f.Reign != 0 && f.Reign != s.reign; !result.Stale {
+		result.Outcomes = make([]Outcome, len(f.Proposals))
+		for i := range f.Proposals {
+			result.Outcomes[i] = r.apply(&tx, &f.Proposals[i], f.ops[i])
+		}
+	}
+	if s.format > Format {
+		return Result{}, fmt.Errorf("format %d begins here, and this program reads up to %d", s.format, Format)
+	}
+	if n := len(tx.changes); n > 0 {
+		tx.changes[n-1].Last = true
+		s.keepChanges(tx.changes)
+	}
+	s.chain = r.work.link(s, frame, result.Outcomes, tx.changes)
+	r.publish()
+	return result, nil
+}
+
+func (r *Registry) apply(tx *Txn, p *Proposal, op [32]byte) Outcome {
+	if p.RequestID == "" {
+		return tx.run(p)
+	}
+	if first, found := r.requests.answer(tx.s, p, op); found {
+		return first
+	}
+	outcome := tx.run(p)
+	r.requests.remember(tx.s, p.RequestID, op, outcome)
+	return outcome
+}
+
+// Snapshot captures the current State, at no cost; it is written while the registry moves on.
+func (r *Registry) Snapshot() (io.WriterTo, error) { return snapshot{r.State()}, nil }
+
+// Restore replaces the State by what a Snapshot wrote. Damaged bytes are an error that leaves the State as it was.
+func (r *Registry) Restore(from io.Reader) error {
+	state, err := readSnapshot(from, &r.work)
+	if err != nil {
+		return err
+	}
+	r.state, r.requests = state, make(requests, state.requests.len())
+	for n := state.requests.first; n < state.requests.next; n++ {
+		r.requests[state.requests.at(n).ID] = n
+	}
+	r.publish()
+	return nil
+}
+
+// scratch is the memory that hashing needs again and again.
+type scratch struct {
+	buf bytes.Buffer
+	enc encoder
+}
+
+func (w *scratch) reset() encoder {
+	if w.enc.Encoder == nil {
+		w.enc = newEncoder(&w.buf)
+	}
+	w.buf.Reset()
+	return w.enc
+}
+
+// measure encodes a record as the digest sees it.
+func (w *scratch) measure(in section, r fielder) (sum, int) {
+	e := w.reset()
+	_ = e.EncodeUint(uint64(in)) // a bytes.Buffer takes everything
+	_ = e.tuple(r.fields()...)
+	return sumOf(w.buf.Bytes()), w.buf.Len()
+}
+
+// link adds one frame to the chain.
+func (w *scratch) link(s *State, frame []byte, outcomes []Outcome, changes []Change) (link [32]byte) {
+	e := w.reset()
+	for i := range outcomes {
+		kept := request{Changed: outcomes[i].Changed}
+		if rejection := outcomes[i].Rejection; rejection != nil {
+			kept.Kind, kept.Code, kept.Reason = rejection.Kind, rejection.Code, rejection.Reason
+		}
+		_ = e.tuple(kept.fields()...)
+	}
+	for i := range changes {
+		_ = e.tuple(changes[i].fields()...)
+	}
+	h := sha256.New()
+	h.Write(s.chain[:])
+	h.Write(binary.BigEndian.AppendUint64(nil, s.index))
+	h.Write(frame)
+	digest := s.digest()
+	h.Write(digest[:])
+	h.Write(w.buf.Bytes())
+	h.Sum(link[:0])
+	return link
+}
