@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -46,47 +47,89 @@ func (p *Proposal) Check() error {
 
 // Frame is what one log entry holds: operations that are durable together or not at all.
 type Frame struct {
-	// Reign is the index of the opening frame of the reign that proposed it; 0 makes it an opening frame.
-	Reign uint64
-	// At is the proposer's clock. The State's time does not go back, whatever it says.
-	At        Time
+	Head
 	Proposals []Proposal
 	ops       [][32]byte // hash of kind and body, of those with a request id
 }
 
-// EncodeFrame makes the bytes that a Registry applies. It fails when an operation is wrong whatever the State,
-// or larger than MaxOp; errors name it by its place. It may be called from any goroutine.
-func EncodeFrame(reign uint64, at time.Time, ps ...Proposal) ([]byte, error) {
+// Head is what the proposer says of a whole frame.
+type Head struct {
+	// Reign is the index of the opening frame of the reign that proposes; 0 makes this an opening frame.
+	Reign uint64
+	// At is the proposer's clock. The State's time does not go back, whatever it says.
+	At Time
+	// Limit is the size in bytes above which the registry may not grow; 0: none. It travels with the frame so
+	// that every node refuses the same operations.
+	Limit uint64
+}
+
+func (h *Head) fields() []any { return []any{&h.Reign, &h.At, &h.Limit} }
+
+// Batch is operations encoded, ready to be joined into a frame.
+type Batch struct {
+	ops   int
+	bytes []byte
+}
+
+// Ops is the number of operations, Bytes their size in a frame.
+func (b Batch) Ops() int   { return b.ops }
+func (b Batch) Bytes() int { return len(b.bytes) }
+
+// Encode makes a Batch. It fails when an operation is wrong whatever the State, or larger than MaxOp; the error
+// names it by its place. It may be called from any goroutine, so that the one writer only has to join.
+func Encode(ps ...Proposal) (Batch, error) {
 	var buf bytes.Buffer
 	e := newEncoder(&buf)
-	format, now := uint64(firstFormat), TimeOf(at)
-	_ = e.EncodeArrayLen(4) // a bytes.Buffer takes everything
-	for _, head := range []any{&format, &reign, &now} {
-		_ = e.field(head)
-	}
-	_ = e.EncodeArrayLen(len(ps))
 	for i := range ps {
 		p, start := &ps[i], buf.Len()
 		if err := p.Check(); err != nil {
-			return nil, fmt.Errorf("operation %d: %w", i, err)
+			return Batch{}, fmt.Errorf("operation %d: %w", i, err)
 		}
 		d, ok := Lookup(p.Op.Kind())
 		if !ok {
-			return nil, fmt.Errorf("operation %d: unknown kind %s", i, p.Op.Kind())
+			return Batch{}, fmt.Errorf("operation %d: unknown kind %s", i, p.Op.Kind())
 		}
-		_ = e.EncodeArrayLen(6)
+		_ = e.EncodeArrayLen(6) // a bytes.Buffer takes everything
 		_ = e.EncodeString(string(d.Kind))
 		if err := d.encode(e, p.Op); err != nil {
-			return nil, fmt.Errorf("operation %d: %w", i, err)
+			return Batch{}, fmt.Errorf("operation %d: %w", i, err)
 		}
 		for _, field := range []any{&p.RequestID, &p.Seen, &p.Epoch, &p.By} {
 			_ = e.field(field)
 		}
 		if size := buf.Len() - start; size > MaxOp {
-			return nil, fmt.Errorf("operation %d: %s of %d bytes is over the limit of %d", i, d.Kind, size, MaxOp)
+			return Batch{}, fmt.Errorf("operation %d: %s of %d bytes is over the limit of %d", i, d.Kind, size, MaxOp)
 		}
 	}
-	return buf.Bytes(), nil
+	return Batch{len(ps), buf.Bytes()}, nil
+}
+
+// Join makes the bytes of one frame, which a Registry applies.
+func Join(h Head, batches ...Batch) []byte {
+	ops, size := 0, 64
+	for _, b := range batches {
+		ops += b.ops
+		size += len(b.bytes)
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, size))
+	e := newEncoder(buf)
+	_ = e.EncodeArrayLen(3) // a bytes.Buffer takes everything
+	_ = e.EncodeUint(firstFormat)
+	_ = e.tuple(h.fields()...)
+	_ = e.EncodeArrayLen(ops)
+	for _, b := range batches {
+		buf.Write(b.bytes)
+	}
+	return buf.Bytes()
+}
+
+// EncodeFrame is Encode and Join in one.
+func EncodeFrame(reign uint64, at time.Time, ps ...Proposal) ([]byte, error) {
+	batch, err := Encode(ps...)
+	if err != nil {
+		return nil, err
+	}
+	return Join(Head{Reign: reign, At: TimeOf(at)}, batch), nil
 }
 
 // DecodeFrame reads what EncodeFrame made. Whatever it does not know, down to a trailing byte, is an error:
@@ -96,17 +139,18 @@ func DecodeFrame(b []byte) (*Frame, error) {
 	d := newDecoder(r, r.Len)
 	f := &Frame{}
 	n, err := d.length()
-	if err != nil || n != 4 {
+	if err != nil || n != 3 {
 		return nil, fmt.Errorf("not a frame: %w", orElse(err, "%d parts", n))
 	}
-	var format uint64
-	for _, head := range []any{&format, &f.Reign, &f.At} {
-		if err := d.field(head); err != nil {
-			return nil, fmt.Errorf("not a frame: %w", err)
-		}
+	format, err := d.uint(math.MaxUint64)
+	if err != nil {
+		return nil, fmt.Errorf("not a frame: %w", err)
 	}
 	if format == 0 || format > Format {
 		return nil, fmt.Errorf("frame of format %d, and this program reads up to %d", format, Format)
+	}
+	if err := d.field(&f.Head); err != nil {
+		return nil, fmt.Errorf("not a frame: %w", err)
 	}
 	count, err := d.length()
 	if err != nil {

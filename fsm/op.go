@@ -44,7 +44,7 @@ const (
 	Superseded     Code = "superseded"      // its epoch is not the current one
 	RequestReused  Code = "request_reused"  // its request id belonged to a different operation
 	RequestExpired Code = "request_expired" // it may be a repeat from before the window of request ids
-	RegistryFull   Code = "registry_full"   // given by the registrar, never by the machine
+	RegistryFull   Code = "registry_full"   // it would grow a registry that has reached its limit
 	Internal       Code = "internal"        // applying it panicked; what it wrote was dropped
 )
 

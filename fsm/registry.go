@@ -72,7 +72,7 @@ func (r *Registry) Apply(index uint64, frame []byte) (Result, error) {
 	if f.Reign == 0 {
 		s.reign = index
 	}
-	tx := Txn{s: s, now: s.time, index: index, work: &r.work}
+	tx := Txn{s: s, now: s.time, index: index, limit: f.Limit, work: &r.work}
 	if result.Stale = f.Reign != 0 && f.Reign != s.reign; !result.Stale {
 		result.Outcomes = make([]Outcome, len(f.Proposals))
 		for i := range f.Proposals {

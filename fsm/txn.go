@@ -8,6 +8,7 @@ type Txn struct {
 	s     *State
 	now   Time // the frame's
 	index uint64
+	limit uint64 // of the State's bytes; 0: none
 	work  *scratch
 
 	// Of the operation being applied.
@@ -69,6 +70,9 @@ func (tx *Txn) run(p *Proposal) (outcome Outcome) {
 	if err != nil {
 		return drop(Outcome{Rejection: err.(*Rejection)})
 	}
+	if tx.limit != 0 && tx.s.bytes > tx.limit && tx.s.bytes > before.bytes {
+		return drop(reject(tx.kind, RegistryFull, "the registry has reached its limit of %d bytes", tx.limit))
+	}
 	return Outcome{Changed: changed}
 }
 
@@ -109,18 +113,22 @@ func drop[R record](tx *Txn, t *table[R], key string) bool {
 	return exists
 }
 
-// count and discount keep digest and size in step with the tables. The digest covers no members: they belong
-// to the log.
+// count and discount keep digest and size in step with the tables. Members belong to the log: neither the digest
+// nor the limit on growth covers them. Nor does a limit stand in the way of a new master.
 func (s *State) count(in section, m *Mark) {
-	s.bytes += uint64(m.size)
 	if in != sectionMembers {
 		s.sum.add(m.sum)
+	}
+	if in != sectionMembers && in != sectionMaster {
+		s.bytes += uint64(m.size)
 	}
 }
 
 func (s *State) discount(in section, m *Mark) {
-	s.bytes -= uint64(m.size)
 	if in != sectionMembers {
 		s.sum.sub(m.sum)
+	}
+	if in != sectionMembers && in != sectionMaster {
+		s.bytes -= uint64(m.size)
 	}
 }
