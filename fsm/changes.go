@@ -19,7 +19,7 @@ type Change struct {
 	Time   Time   `json:"time"`            // the frame's
 	By     string `json:"by,omitempty"`
 	Reason string `json:"reason,omitempty"`
-	Last   bool   `json:"last,omitempty"` // the last change of its index
+	Last   bool   `json:"last,omitzero"` // the last change of its index
 }
 
 func (c *Change) fields() []any {

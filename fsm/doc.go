@@ -5,14 +5,14 @@
 // The life of an agent; operations are written on the arrows, and what is not drawn is refused or changes
 // nothing (docs/operations.md has the table):
 //
-//	           admit, reachable                unreachable
-//	 (unknown) ----------------> [ admitted ] <-----------> [ unreachable ]
-//	     ^                         |   |        reachable      |       |
-//	     +------- remove ----------+   |                       |       |
-//	     |                             +-------- gone ---------+       |
-//	     |                                         |                   |
-//	     +------- prune -------- [ gone ] <--------+                   |
-//	     +------- prune ----------------------------------------------+
+//	          admit, reachable                unreachable
+//	(unknown) ----------------> [ admitted ] <-----------> [ unreachable ]
+//	    ^                         |   |        reachable      |       |
+//	    +------- remove ----------+   |                       |       |
+//	    |                             +-------- gone ---------+       |
+//	    |                                         |                   |
+//	    +------- prune -------- [ gone ] <--------+                   |
+//	    +------- prune ----------------------------------------------+
 //
 // An admitted or unreachable agent may also be draining, drained or deactivated; it stays so over a change
 // between those two phases.

@@ -98,7 +98,7 @@ func Encode(ps ...Proposal) (Batch, error) {
 			_ = e.field(field)
 		}
 		if size := buf.Len() - start; size > MaxOp {
-			return Batch{}, fmt.Errorf("operation %d: %s of %d bytes is over the limit of %d", i, d.Kind, size, MaxOp)
+			return Batch{}, fmt.Errorf("operation %d: %s of %d bytes is over the limit of %d: %w", i, d.Kind, size, MaxOp, ErrTooLarge)
 		}
 	}
 	return Batch{len(ps), buf.Bytes()}, nil

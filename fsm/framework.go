@@ -83,7 +83,7 @@ func (f FrameworkObject) check() error {
 	case f.Info == "":
 		return errors.New("framework is missing")
 	case len(f.Info) > MaxInfo:
-		return fmt.Errorf("framework is %d bytes, over the limit of %d", len(f.Info), MaxInfo)
+		return fmt.Errorf("framework is %d bytes, over the limit of %d: %w", len(f.Info), MaxInfo, ErrTooLarge)
 	case f.Failover < 0:
 		return errors.New("framework.failover_timeout is negative")
 	}

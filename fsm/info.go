@@ -35,7 +35,7 @@ func (a AgentObject) check() error {
 	case a.Info == "":
 		return errors.New("agent is missing")
 	case len(a.Info) > MaxInfo:
-		return fmt.Errorf("agent is %d bytes, over the limit of %d", len(a.Info), MaxInfo)
+		return fmt.Errorf("agent is %d bytes, over the limit of %d: %w", len(a.Info), MaxInfo, ErrTooLarge)
 	}
 	return checkID("agent.id", a.ID)
 }

@@ -1,5 +1,7 @@
 package fsm
 
+import "errors"
+
 // Kind names an operation: on the wire, in the API and on the command line.
 type Kind string
 
@@ -63,6 +65,9 @@ type Outcome struct {
 	Changed   bool
 	Rejection *Rejection
 }
+
+// ErrTooLarge is wrapped by what Check and Encode say of an operation, or an info in it, that exceeds its limit.
+var ErrTooLarge = errors.New("too large")
 
 // Sizes that bound what a State may hold, in bytes. The edge refuses what exceeds them, and so does the
 // machine.

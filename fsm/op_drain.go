@@ -8,7 +8,7 @@ import "errors"
 type DrainAgent struct {
 	ID             string    `json:"id"`
 	MaxGracePeriod *Duration `json:"max_grace_period,omitempty"` // not negative
-	MarkGone       bool      `json:"mark_gone,omitempty"`
+	MarkGone       bool      `json:"mark_gone,omitzero"`
 }
 
 // Kind is agent.drain.

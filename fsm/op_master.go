@@ -45,7 +45,7 @@ func (op ClaimMastership) check() error {
 	case op.Info == "":
 		return errors.New("info is missing")
 	case len(op.Info) > MaxInfo:
-		return fmt.Errorf("info is %d bytes, over the limit of %d", len(op.Info), MaxInfo)
+		return fmt.Errorf("info is %d bytes, over the limit of %d: %w", len(op.Info), MaxInfo, ErrTooLarge)
 	case op.TTL <= 0:
 		return errors.New("ttl is not above 0")
 	}

@@ -30,6 +30,9 @@ func (r *Registrar) View(ctx context.Context, c Consistency) (*fsm.State, error)
 	return r.registry.State(), nil
 }
 
+// State is a Stale View.
+func (r *Registrar) State() *fsm.State { return r.registry.State() }
+
 // Watch returns the first State whose index is above after, waiting for it where needed; State.Changes then has
 // what happened. It fails with ctx's error, and with the log's reason when there will be no newer State.
 func (r *Registrar) Watch(ctx context.Context, after uint64) (*fsm.State, error) {
