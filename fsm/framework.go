@@ -102,7 +102,7 @@ func (f *FrameworkObject) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &known); err != nil {
 		return err
 	}
-	info, err := canonicalObject(text)
+	info, err := CanonicalObject(text)
 	if err != nil {
 		return err
 	}

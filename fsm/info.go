@@ -120,8 +120,9 @@ func (i AgentInfo) Object() (AgentObject, error) {
 	return object, object.check()
 }
 
-// canonicalObject gives the canonical form of a JSON object whose members are its owner's business.
-func canonicalObject(text []byte) (Info, error) {
+// CanonicalObject gives the canonical form (RFC 8785) of a JSON object whose members are its owner's business: a
+// framework's or a master's.
+func CanonicalObject(text []byte) (Info, error) {
 	value := jsontext.Value(slices.Clone(text))
 	if value.Kind() != '{' {
 		return "", errors.New("is not a JSON object")

@@ -22,12 +22,6 @@ const masterKey = "master"
 func (m *Master) key() string   { return masterKey }
 func (m *Master) fields() []any { return []any{&m.ID, &m.Epoch, &m.Info, &m.TTL, &m.Since, &m.By} }
 
-// MasterObject is a master's info, any JSON object with an "id".
-type MasterObject struct {
-	ID   string
-	Info Info
-}
-
 // ClaimMastership begins a new epoch; from then on no operation of an earlier one is applied. Whether the
 // earlier master's lease has run out is for the proposer to know: the machine has no clock.
 type ClaimMastership struct {

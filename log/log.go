@@ -87,4 +87,7 @@ type Status struct {
 	Applied uint64 // index of the last command applied here; entries without a command do not count
 	Commit  uint64 // index of the last entry known to be committed
 	Last    uint64 // index of the last entry stored here
+	// CaughtUp: everything that was committed when this node first learnt of a leader is applied here. Once
+	// true it stays so.
+	CaughtUp bool
 }

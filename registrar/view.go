@@ -33,6 +33,9 @@ func (r *Registrar) View(ctx context.Context, c Consistency) (*fsm.State, error)
 // State is a Stale View.
 func (r *Registrar) State() *fsm.State { return r.registry.State() }
 
+// Next is State, and a channel that is closed when there is a newer one.
+func (r *Registrar) Next() (*fsm.State, <-chan struct{}) { return r.registry.Next() }
+
 // Watch returns the first State whose index is above after, waiting for it where needed; State.Changes then has
 // what happened. It fails with ctx's error, and with the log's reason when there will be no newer State.
 func (r *Registrar) Watch(ctx context.Context, after uint64) (*fsm.State, error) {

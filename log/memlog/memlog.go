@@ -43,6 +43,8 @@ type Log[R any] struct {
 	running sync.WaitGroup
 	turn    chan struct{} // has room for one: proposals are appended in the order in which they get in
 
+	caughtUp atomic.Bool // as Status has it
+
 	fate atomic.Pointer[func(context.Context, []byte) Fate]
 
 	machineMu sync.Mutex // held around every call of the machine, so that a snapshot falls between commands
@@ -131,6 +133,10 @@ func (l *Log[R]) ReadIndex(ctx context.Context) (uint64, error) {
 func (l *Log[R]) Status() log.Status {
 	s := l.storage.status(l.cfg.ID)
 	s.Applied = l.at().command
+	if s.Leader != "" && s.Applied >= s.Commit {
+		l.caughtUp.Store(true)
+	}
+	s.CaughtUp = l.caughtUp.Load()
 	return s
 }
 

@@ -31,6 +31,7 @@ type Log[R any] struct {
 	life     chan struct{} // has room for one: who starts or stops raft holds it
 	changing chan struct{} // has room for one: who changes the members holds it
 
+	goal     atomic.Uint64 // what was committed when a leader was first known; 0 before
 	identity atomic.Pointer[Identity]
 	raft     atomic.Pointer[raft.Raft] // replaced by reopen alone
 
@@ -231,10 +232,22 @@ func (l *Log[R]) Status() log.Status {
 	}
 	l.machine.mu.Lock()
 	s.Applied = l.machine.applied
+	reached := l.machine.reached
 	l.machine.mu.Unlock()
+	s.CaughtUp = l.caughtUp(s.Leader != "", s.Commit, reached)
 	s.Commit = max(s.Commit, s.Applied) // raft forgets what was committed when it stops
 	s.Last = max(s.Last, s.Commit)
 	return s
+}
+
+// caughtUp compares what is applied with what was committed when a leader first said so. Entries without a command
+// reach no follower's machine, but the first thing that a new leader proposes does.
+func (l *Log[R]) caughtUp(led bool, commit, reached uint64) bool {
+	if led && commit > 0 {
+		l.goal.CompareAndSwap(0, commit)
+	}
+	goal := l.goal.Load()
+	return goal > 0 && reached >= goal
 }
 
 // Done implements log.Log.

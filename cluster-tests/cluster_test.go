@@ -1,0 +1,305 @@
+package clustertests
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long anything may take that must happen: generous, for a loaded machine is no fault.
+const patience = 60 * time.Second
+
+// Cluster is some nodes of one registry, each a process of its own with a directory of its own.
+type Cluster struct {
+	t     testing.TB
+	Nodes []*Node
+	flags []string
+}
+
+// Node is one registrard, running or not.
+type Node struct {
+	ID       string
+	HTTP     string // host:port
+	Raft     string // host:port
+	Dir      string
+	args     []string
+	log      tail
+	mu       sync.Mutex
+	process  *os.Process
+	finished chan struct{}
+	err      error // of Wait, once finished
+}
+
+// newCluster founds a cluster of n nodes and returns once each is ready. flags go to every node.
+func newCluster(t testing.TB, n int, flags ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, flags: flags}
+	var members []string
+	for i := range n {
+		node := c.node(fmt.Sprintf("n%d", i+1))
+		members = append(members, node.ID+"="+node.Raft)
+	}
+	for _, node := range c.Nodes {
+		node.args = append(node.args, "--initial-members", strings.Join(members, ","))
+		node.start(t)
+	}
+	t.Cleanup(func() { c.close() })
+	for _, node := range c.Nodes {
+		node.awaitReady(t)
+	}
+	return c
+}
+
+// node adds a node that does not run yet.
+func (c *Cluster) node(id string) *Node {
+	c.t.Helper()
+	ports := freePorts(c.t, 2)
+	node := &Node{ID: id, HTTP: ports[0], Raft: ports[1], Dir: filepath.Join(c.t.TempDir(), id)}
+	node.args = append([]string{"serve", "--id", id, "--data-dir", node.Dir, "--http-addr", node.HTTP, "--raft-addr", node.Raft}, c.flags...)
+	c.Nodes = append(c.Nodes, node)
+	return node
+}
+
+func (c *Cluster) close() {
+	for _, node := range c.Nodes {
+		node.signal(syscall.SIGCONT)
+		node.kill(c.t)
+		if c.t.Failed() {
+			c.t.Logf("%s said last:\n%s", node.ID, node.log.String())
+		}
+		if report := node.log.race(); report != "" {
+			c.t.Errorf("data race in %s:\n%s", node.ID, report)
+		}
+	}
+}
+
+// addresses are the URLs of all nodes.
+func (c *Cluster) addresses() []string {
+	var urls []string
+	for _, node := range c.Nodes {
+		urls = append(urls, "http://"+node.HTTP)
+	}
+	return urls
+}
+
+// leader waits until a running node leads and returns it.
+func (c *Cluster) leader() *Node {
+	c.t.Helper()
+	var leader *Node
+	await(c.t, "a leader", func() error {
+		for _, node := range c.Nodes {
+			if status, err := node.status(); err == nil && status.Role == "leader" {
+				leader = node
+				return nil
+			}
+		}
+		return fmt.Errorf("nobody leads")
+	})
+	return leader
+}
+
+// followers are the running nodes but the leader.
+func (c *Cluster) followers(leader *Node) []*Node {
+	return slices.DeleteFunc(slices.Clone(c.Nodes), func(n *Node) bool { return n == leader })
+}
+
+func (n *Node) start(t testing.TB) {
+	t.Helper()
+	cmd := exec.Command(binary(t), n.args...)
+	cmd.Stdout, cmd.Stderr = &n.log, &n.log
+	// A failing test must not leave nodes behind.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	finished := make(chan struct{})
+	n.mu.Lock()
+	n.process, n.finished = cmd.Process, finished
+	n.mu.Unlock()
+	go func() {
+		err := cmd.Wait()
+		n.mu.Lock()
+		n.err = err
+		n.mu.Unlock()
+		close(finished)
+	}()
+}
+
+func (n *Node) signal(s syscall.Signal) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.process != nil {
+		_ = n.process.Signal(s) // a process that is gone needs none
+	}
+}
+
+// kill is SIGKILL; it returns once the process is no more.
+func (n *Node) kill(t testing.TB) { n.end(t, syscall.SIGKILL) }
+
+// stop is SIGTERM; it returns the exit status once the process is no more.
+func (n *Node) stop(t testing.TB) error { return n.end(t, syscall.SIGTERM) }
+
+func (n *Node) end(t testing.TB, s syscall.Signal) error {
+	t.Helper()
+	n.signal(s)
+	n.mu.Lock()
+	finished := n.finished
+	n.mu.Unlock()
+	if finished == nil {
+		return nil
+	}
+	select {
+	case <-finished:
+	case <-time.After(patience):
+		t.Fatalf("%s did not end after %s", n.ID, s)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
+
+// restart runs the node again on its directory.
+func (n *Node) restart(t testing.TB) {
+	t.Helper()
+	n.start(t)
+	n.awaitReady(t)
+}
+
+func (n *Node) awaitReady(t testing.TB) {
+	t.Helper()
+	await(t, n.ID+" is ready", func() error {
+		select {
+		case <-n.finished:
+			t.Fatalf("%s ended: %v\n%s", n.ID, n.err, n.log.String())
+		default:
+		}
+		_, err := n.get("/readyz")
+		return err
+	})
+}
+
+// Status is what the tests read of GET /v1/status.
+type Status struct {
+	ID     string `json:"id"`
+	Role   string `json:"role"`
+	Leader string `json:"leader"`
+	Term   uint64 `json:"term"`
+	Index  uint64 `json:"index"`
+	Digest string `json:"digest"`
+	Chain  string `json:"chain"`
+}
+
+func (n *Node) status() (s Status, err error) {
+	body, err := n.get("/v1/status")
+	if err == nil {
+		err = json.Unmarshal(body, &s)
+	}
+	return s, err
+}
+
+var httpClient = &http.Client{Timeout: 5 * time.Second}
+
+// get asks this very node.
+func (n *Node) get(path string) ([]byte, error) {
+	response, err := httpClient.Get("http://" + n.HTTP + path)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %s: %s", path, response.Status, bytes.TrimSpace(body))
+	}
+	return body, err
+}
+
+// await asks again until it is so.
+func await(t testing.TB, what string, ask func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ask()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: not after %s: %v", what, patience, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// freePorts asks the kernel for ports that nobody has.
+func freePorts(t testing.TB, n int) []string {
+	t.Helper()
+	var addresses []string
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses
+}
+
+// tail keeps the last lines that a node wrote, and everything from a race report on.
+type tail struct {
+	mu    sync.Mutex
+	lines []string
+	part  []byte
+	races []string
+}
+
+const tailLines = 60
+
+func (l *tail) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.part = append(l.part, b...)
+	for {
+		line, rest, found := bytes.Cut(l.part, []byte("\n"))
+		if !found {
+			return len(b), nil
+		}
+		l.part = rest
+		l.lines = append(l.lines, string(line))
+		if len(l.races) > 0 && len(l.races) < tailLines || strings.Contains(string(line), "DATA RACE") {
+			l.races = append(l.races, string(line))
+		}
+		if len(l.lines) > tailLines {
+			l.lines = l.lines[1:]
+		}
+	}
+}
+
+func (l *tail) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "\n")
+}
+
+func (l *tail) race() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.races, "\n")
+}
+

@@ -1,0 +1,209 @@
+package liveness
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/registrard/registrard/fsm"
+	"github.com/registrard/registrard/log"
+	"github.com/registrard/registrard/registrar"
+)
+
+// Registrar is what this package needs of a *registrar.Registrar.
+type Registrar interface {
+	State() *fsm.State
+	View(ctx context.Context, c registrar.Consistency) (*fsm.State, error)
+	Propose(ctx context.Context, ps []fsm.Proposal) (fsm.Result, error)
+	Duty(name string, run func(reign context.Context) error)
+}
+
+// Watchman knows who was heard from when, and has those marked unreachable who fell silent. It watches while
+// this node leads and knows nothing outside a reign. All methods may be called from any goroutine.
+type Watchman struct {
+	// Set by New, read-only after.
+	cfg       Config
+	registrar Registrar
+	logger    hclog.Logger
+	born      time.Time     // the watchman's time is the time since then
+	due       chan struct{} // has room for one: wakes the marker
+
+	mu      sync.Mutex
+	reign   context.Context // nil while this node does not lead
+	roll    *roll
+	pace    pace
+	seen    uint64        // index of the State that the roll has followed
+	last    time.Duration // when anything looked at the time last
+	anchor  time.Time     // the wall clock when the reign began, or was approved
+	settled chan struct{} // closed once the removals under way have their outcome; nil when there are none
+	claimed map[address]chan struct{}
+	removals
+}
+
+// New makes a watchman that watches in each reign of r. Call it before r.Run.
+func New(cfg Config, r Registrar) (*Watchman, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure liveness: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	w := &Watchman{
+		cfg:       cfg,
+		registrar: r,
+		logger:    cfg.Logger.Named("liveness"),
+		born:      time.Now(),
+		due:       make(chan struct{}, 1),
+		claimed:   make(map[address]chan struct{}),
+	}
+	r.Duty("liveness", w.watch)
+	return w, nil
+}
+
+// Heard is who was not recorded by a batch of heartbeats, and why. Its lists are never nil.
+type Heard struct {
+	Unknown     []string `json:"unknown"`     // must register
+	Unreachable []string `json:"unreachable"` // must register again: they are not admitted until they do
+	Gone        []string `json:"gone"`        // must stop for good
+}
+
+// Heard notes that agents are there. It never writes and never waits. Outside a reign it fails with
+// log.ErrNotLeader: nothing was noted.
+func (w *Watchman) Heard(ids []string) (Heard, error) {
+	answer := Heard{Unknown: []string{}, Unreachable: []string{}, Gone: []string{}}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.watching() {
+		return answer, fmt.Errorf("note heartbeats: %w", log.ErrNotLeader)
+	}
+	state, now := w.look()
+	for _, id := range ids {
+		if w.roll.heard(id, now) {
+			continue
+		}
+		agent, ok := state.Agent(id)
+		switch {
+		case !ok:
+			answer.Unknown = append(answer.Unknown, id)
+		case agent.Phase == fsm.Gone:
+			answer.Gone = append(answer.Gone, id)
+		default: // or still admitted, and its removal is under way
+			answer.Unreachable = append(answer.Unreachable, id)
+		}
+	}
+	return answer, nil
+}
+
+// watch is the leader's duty.
+func (w *Watchman) watch(reign context.Context) error {
+	w.begin(reign)
+	var marker sync.WaitGroup
+	marker.Go(func() { w.mark(reign) })
+	defer func() {
+		marker.Wait()
+		w.end()
+	}()
+	tick := time.NewTicker(w.roll.tick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-reign.Done():
+			return nil
+		case <-tick.C:
+			w.turn()
+		}
+	}
+}
+
+// begin puts every admitted agent on a new roll, with the whole window before it.
+func (w *Watchman) begin(reign context.Context) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Since(w.born)
+	state := w.registrar.State()
+	w.reign, w.last, w.seen = reign, now, state.Index()
+	w.anchor = w.wall(now)
+	w.roll = newRoll(w.cfg, now)
+	w.pace = newPace(w.cfg.RemovalRate)
+	w.removals.begin()
+	for agent := range state.Agents(fsm.Admitted, "") {
+		w.roll.add(agent.ID, addressIn(agent.Info), now)
+	}
+	w.logger.Info("watch began", "index", state.Index(), "agents", len(w.roll.byID), "window", w.cfg.Window)
+}
+
+func (w *Watchman) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reign, w.roll = nil, nil
+	w.removals.begin()
+}
+
+// turn is one tick: who has become missing or due, and may anybody be marked?
+func (w *Watchman) turn() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.watching() {
+		return
+	}
+	state, now := w.look()
+	w.roll.turn(now)
+	if w.judge(state, now) && w.roll.queued > 0 {
+		w.wake()
+	}
+}
+
+// watching says whether this node leads, as far as it knows.
+func (w *Watchman) watching() bool { return w.reign != nil && w.reign.Err() == nil }
+
+// look brings the watchman up to the present and to the newest State. Whoever decides anything looks first.
+func (w *Watchman) look() (*fsm.State, time.Duration) {
+	now := time.Since(w.born)
+	if pause := now - w.last; pause > w.cfg.Heartbeat {
+		// Stopped, starved or swapped out: nobody could be heard meanwhile, so nobody was silent.
+		w.logger.Warn("this process stood still, every silence and window begins anew", "pause", pause)
+		w.roll.restart(now)
+	}
+	w.last = now
+	state := w.registrar.State()
+	w.follow(state, now)
+	return state, now
+}
+
+// follow keeps the roll equal to the admitted agents, whoever admitted or removed them.
+func (w *Watchman) follow(state *fsm.State, now time.Duration) {
+	if state.Index() <= w.seen {
+		return
+	}
+	changes, ok := state.Changes(w.seen)
+	w.seen = state.Index()
+	if !ok {
+		w.compare(state, now)
+		return
+	}
+	for change := range changes {
+		if !strings.HasPrefix(string(change.Kind), "agent.") {
+			continue
+		}
+		agent, there := state.Agent(change.ID)
+		if there && agent.Phase == fsm.Admitted && change.Phase == fsm.Admitted.String() {
+			w.roll.add(agent.ID, addressIn(agent.Info), now)
+		} else {
+			w.roll.drop(change.ID)
+		}
+	}
+}
+
+// compare is follow where the changes since the last look are no longer kept.
+func (w *Watchman) compare(state *fsm.State, now time.Duration) {
+	for id := range w.roll.byID {
+		if agent, ok := state.Agent(id); !ok || agent.Phase != fsm.Admitted {
+			w.roll.drop(id)
+		}
+	}
+	for agent := range state.Agents(fsm.Admitted, "") {
+		w.roll.add(agent.ID, addressIn(agent.Info), now)
+	}
+}

@@ -1,0 +1,109 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/http/httputil"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/registrard/registrard/log"
+)
+
+// What a member that passes a request on says of it.
+const (
+	headerForwarded = "Registrard-Forwarded" // its id
+	headerBy        = "Registrard-By"        // who asked
+)
+
+// leading tells whether this node leads, as far as it knows; what it then does is checked again.
+func (a *API) leading() bool { return a.Registrar.Status().Role == log.Leader }
+
+// forward passes a request on to the leader, unless somebody did so already: nodes that hold each other for the
+// leader must not send a request in circles.
+func (a *API) forward(w http.ResponseWriter, r *http.Request) {
+	status := a.Registrar.Status()
+	if by := r.Header.Get(headerForwarded); by != "" {
+		fail(w, message{fmt.Sprintf("%s does not lead, though %s says so", status.ID, by), log.ErrNotLeader})
+		return
+	}
+	leader, ok := a.Registrar.State().Member(status.Leader)
+	switch {
+	case status.Leader == "" || status.Leader == status.ID:
+		fail(w, message{"no leader is known", log.ErrNotLeader})
+		return
+	case !ok || leader.HTTPAddr == "":
+		fail(w, message{fmt.Sprintf("the leader %s has announced no address yet", status.Leader), log.ErrNotLeader})
+		return
+	}
+	a.metrics.forwarded.Inc()
+	a.proxy.pass(w, r, status.ID, leader.HTTPAddr)
+}
+
+// forwarder keeps connections to the other members.
+type forwarder struct {
+	scheme    string
+	transport *http.Transport
+	logger    hclog.Logger
+}
+
+func newForwarder(clientTLS func(host string) *tls.Config, logger hclog.Logger) *forwarder {
+	dialer := &net.Dialer{Timeout: 2 * time.Second}
+	f := &forwarder{scheme: "http", logger: logger, transport: &http.Transport{
+		DialContext:         dialer.DialContext,
+		MaxIdleConnsPerHost: 256,
+		IdleConnTimeout:     time.Minute,
+	}}
+	if clientTLS != nil {
+		f.scheme = "https"
+		f.transport.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			host, _, err := net.SplitHostPort(addr)
+			if err != nil {
+				return nil, err
+			}
+			d := tls.Dialer{NetDialer: dialer, Config: clientTLS(host)}
+			return d.DialContext(ctx, network, addr)
+		}
+	}
+	return f
+}
+
+func (f *forwarder) close() { f.transport.CloseIdleConnections() }
+
+// pass has another member answer. Where that fails before a byte of the request was sent, it did not happen;
+// after that, nobody here can know what became of a write.
+func (f *forwarder) pass(w http.ResponseWriter, r *http.Request, self, address string) {
+	var sent atomic.Bool
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	by := author(r)
+	proxy := &httputil.ReverseProxy{
+		Transport:     f.transport,
+		FlushInterval: -1,
+		ErrorLog:      f.logger.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+		Rewrite: func(out *httputil.ProxyRequest) {
+			out.SetURL(&url.URL{Scheme: f.scheme, Host: address})
+			out.Out.Header.Set(headerForwarded, self)
+			out.Out.Header.Set(headerBy, by)
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			var large *http.MaxBytesError
+			switch {
+			case errors.As(err, &large):
+				fail(w, tooLarge("the request is over the limit of %d bytes", large.Limit))
+			case sent.Load() && r.Method != http.MethodGet:
+				fail(w, message{fmt.Sprintf("the leader at %s did not answer: %v", address, err), log.ErrUncertain})
+			default:
+				fail(w, message{fmt.Sprintf("the leader at %s cannot be reached: %v", address, err), log.ErrNotLeader})
+			}
+		},
+	}
+	proxy.ServeHTTP(w, r.WithContext(ctx))
+}
