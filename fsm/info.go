@@ -22,6 +22,12 @@ func (i Info) MarshalJSON() ([]byte, error) {
 	return []byte(i), nil
 }
 
+// UnmarshalJSON keeps an object as it was answered; operations make theirs from AgentInfo or CanonicalObject.
+func (i *Info) UnmarshalJSON(text []byte) error {
+	*i = Info(text)
+	return nil
+}
+
 // AgentObject is an agent as operations carry it. UnmarshalJSON and AgentInfo.Object make one.
 type AgentObject struct {
 	ID   string

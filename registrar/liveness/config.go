@@ -25,6 +25,8 @@ type Config struct {
 	// RemovalLimit is the share of the admitted agents above which nobody is marked until a person decides.
 	// Default 50%. At 100% it never holds; at 0% every removal needs a person.
 	RemovalLimit Percent
+	// Passive watches without ever marking anybody: registrations and heartbeats are answered all the same.
+	Passive bool
 	// Now is the wall clock, compared with the log's own time and nothing else: silence is measured on the
 	// monotonic clock, which nobody can set. Default time.Now.
 	Now func() time.Time

@@ -14,8 +14,8 @@ import (
 	"github.com/registrard/registrard/transport/httpapi/wire"
 )
 
-// Announce keeps what the registry says of this member's addresses true, by asking the leader, until ctx ends.
-// A leader announces itself when its reign begins.
+// Announce keeps true what the registry and the membership say of this member's addresses, by asking the leader,
+// until ctx ends.
 func (a *API) Announce(ctx context.Context, self wire.Member) {
 	const retry = time.Second
 	for {
@@ -23,13 +23,19 @@ func (a *API) Announce(ctx context.Context, self wire.Member) {
 		status := a.Registrar.Status()
 		announced, ok := state.Member(self.ID)
 		isTrue := ok && announced.RaftAddr == self.RaftAddr && announced.HTTPAddr == self.HTTPAddr && announced.Format == self.Format
+		var err error
+		if status.Role == log.Leader {
+			err = a.settle(ctx, self) // what the registry says, its opening frame has said
+			isTrue = err == nil
+		} else if !isTrue {
+			err = a.announce(ctx, status.Leader, self)
+		}
+		if err != nil && ctx.Err() == nil {
+			a.logger.Debug("addresses not announced, trying again", "member", self.ID, "error", err)
+		}
 		var again <-chan time.Time
-		if !isTrue && status.Role != log.Leader {
-			if err := a.announce(ctx, status.Leader, self); err != nil && ctx.Err() == nil {
-				a.logger.Debug("addresses not announced, trying again", "member", self.ID, "error", err)
-			}
-			again = time.After(retry)
-			superseded = nil
+		if !isTrue {
+			again, superseded = time.After(retry), nil
 		}
 		select {
 		case <-ctx.Done():
@@ -38,6 +44,24 @@ func (a *API) Announce(ctx context.Context, self wire.Member) {
 		case <-superseded:
 		}
 	}
+}
+
+// settle has a leader listed with the address at which it now is.
+func (a *API) settle(ctx context.Context, self wire.Member) error {
+	replicas, ok := a.Registrar.Replicas()
+	if !ok {
+		return nil
+	}
+	members, err := replicas.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		if m.ID == self.ID && m.Addr != self.RaftAddr {
+			return replicas.Add(ctx, log.Replica{ID: self.ID, Addr: self.RaftAddr})
+		}
+	}
+	return nil
 }
 
 func (a *API) announce(ctx context.Context, leader string, self wire.Member) error {

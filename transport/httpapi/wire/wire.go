@@ -138,3 +138,12 @@ type Counts struct {
 	Unreachable int `json:"unreachable"`
 	Gone        int `json:"gone"`
 }
+
+// GetIndex is the index that an answer reflects.
+func (r *Results) GetIndex() uint64 { return r.Index }
+
+// GetIndex is the index that an answer reflects.
+func (a *Agent) GetIndex() uint64 { return a.Index }
+
+// GetIndex is the index that an answer reflects.
+func (s *Status) GetIndex() uint64 { return s.Index }

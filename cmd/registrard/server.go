@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/registrard/registrard/fsm"
+	"github.com/registrard/registrard/log"
+	"github.com/registrard/registrard/registrar"
+	"github.com/registrard/registrard/registrar/liveness"
+	"github.com/registrard/registrard/registrar/mastership"
+	"github.com/registrard/registrard/transport/client"
+	"github.com/registrard/registrard/transport/httpapi"
+	"github.com/registrard/registrard/transport/httpapi/wire"
+)
+
+// serverOptions is what the flags of serve and dev say.
+type serverOptions struct {
+	id             string
+	dataDir        string
+	httpAddr       string
+	raftAddr       string
+	advertiseHTTP  string
+	advertiseRaft  string
+	initialMembers map[string]string
+	alone          bool // founds a cluster of its own
+	join           string
+	backend        string
+
+	httpCert, httpKey, clientCA string
+	peerCert, peerKey, peerCA   string
+	insecurePeers               bool
+
+	heartbeat     time.Duration
+	snapshotBytes int64
+	registrar     registrar.Config
+	watch         bool // mark silent agents
+	liveness      liveness.Config
+	shutdown      time.Duration
+}
+
+// serve opens everything, runs until ctx ends or the log does, and shuts down in order. ready is called once the
+// node answers requests.
+func (o serverOptions) serve(ctx context.Context, logger hclog.Logger, ready func(*sockets)) error {
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := raftMetrics(metrics); err != nil {
+		return err
+	}
+	sockets, err := o.listen()
+	if err != nil {
+		return err
+	}
+	defer sockets.close()
+
+	front := &front{}
+	server := &http.Server{
+		Handler: front, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, ErrorLog: logger.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(sockets.http) }()
+	defer server.Close()
+
+	registry := fsm.New()
+	l, err := o.openLog(ctx, sockets, registry, logger)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to end while it waited for the others
+		}
+		return err
+	}
+	defer l.Close()
+
+	o.registrar.ID, o.registrar.HTTPAddr, o.registrar.RaftAddr = o.id, sockets.httpAddr, sockets.raftAddr
+	o.registrar.Logger, o.registrar.Metrics = logger, registrar.NewMetrics(metrics)
+	node, err := registrar.New(o.registrar, l, registry)
+	if err != nil {
+		return usageError{err}
+	}
+	o.liveness.Logger, o.liveness.Passive = logger, !o.watch
+	watchman, err := liveness.New(o.liveness, node)
+	if err != nil {
+		return usageError{err}
+	}
+	api := httpapi.New(httpapi.Config{
+		Registrar: node, Watchman: watchman, Mastership: mastership.New(node, logger), Liveness: o.watch, Version: version(),
+		ClientTLS: sockets.clientTLS(), Metrics: metrics, Logger: logger,
+	})
+	front.set(api)
+	if ready != nil {
+		ready(sockets)
+	}
+
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var work errgroup.Group
+	work.Go(func() error {
+		defer stop()
+		return node.Run(running)
+	})
+	if sockets.raft != nil {
+		work.Go(func() error {
+			api.Announce(running, wire.Member{ID: o.id, RaftAddr: sockets.raftAddr, HTTPAddr: sockets.httpAddr, Format: fsm.Format})
+			return nil
+		})
+	}
+	select {
+	case <-ctx.Done():
+		logger.Info("asked to end")
+	case <-running.Done(): // the log has ended, and Run says why
+	case err := <-served:
+		stop()
+		return errors.Join(err, work.Wait())
+	}
+	o.end(node, api, server, logger)
+	stop()
+	return errors.Join(work.Wait(), l.Close())
+}
+
+// end hands leadership over, ends the streams, and lets requests that are under way finish.
+func (o serverOptions) end(node *registrar.Registrar, api *httpapi.API, server *http.Server, logger hclog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), o.shutdown)
+	defer cancel()
+	if replicas, ok := node.Replicas(); ok && node.Status().Role == log.Leader {
+		if list, err := replicas.List(ctx); err == nil && len(list) > 1 {
+			if err := replicas.Transfer(ctx, ""); err != nil {
+				logger.Warn("leadership was not handed over", "error", err)
+			}
+		}
+	}
+	api.Close()
+	if err := server.Shutdown(ctx); err != nil {
+		logger.Warn("some requests were cut off", "error", err)
+	}
+}
+
+// joinCluster asks a running cluster to add this node, until it answers or ctx ends.
+func (o serverOptions) joinCluster(ctx context.Context, sockets *sockets, logger hclog.Logger) (string, error) {
+	var clientTLS *tls.Config
+	if tlsFor := sockets.clientTLS(); tlsFor != nil {
+		clientTLS = tlsFor("")
+	}
+	c, err := client.New(client.Config{Addresses: []string{o.join}, TLS: clientTLS})
+	if err != nil {
+		return "", usageError{err}
+	}
+	defer c.Close()
+	logger.Info("asking to join", "address", o.join)
+	joined, err := c.AddMember(ctx, wire.Member{ID: o.id, RaftAddr: sockets.raftAddr, HTTPAddr: sockets.httpAddr, Format: fsm.Format})
+	if err != nil {
+		return "", fmt.Errorf("join the cluster at %s: %w", o.join, err)
+	}
+	return joined.Cluster, nil
+}
+
+// clientTLS is how this node reaches the others over HTTP.
+func (s *sockets) clientTLS() func(host string) *tls.Config {
+	if s.httpTLS == nil {
+		return nil
+	}
+	return s.httpTLS.Client
+}
+
+// front answers before the log is open, when there is no API yet: a founder may wait for the others for long.
+type front struct{ api atomic.Pointer[httpapi.API] }
+
+func (f *front) set(api *httpapi.API) { f.api.Store(api) }
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if api := f.api.Load(); api != nil {
+		api.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if r.URL.Path == "/livez" {
+		fmt.Fprintln(w, `{"status":"live"}`)
+		return
+	}
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	fmt.Fprintln(w, `{"code":"no_leader","message":"this node is starting","happened":"no"}`)
+}
