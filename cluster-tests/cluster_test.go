@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,8 +23,8 @@ const patience = 60 * time.Second
 
 // Cluster is some nodes of one registry, each a process of its own with a directory of its own.
 type Cluster struct {
-	t     testing.TB
 	Nodes []*Node
+	t     testing.TB
 	flags []string
 }
 
@@ -109,11 +108,6 @@ func (c *Cluster) leader() *Node {
 		return fmt.Errorf("nobody leads")
 	})
 	return leader
-}
-
-// followers are the running nodes but the leader.
-func (c *Cluster) followers(leader *Node) []*Node {
-	return slices.DeleteFunc(slices.Clone(c.Nodes), func(n *Node) bool { return n == leader })
 }
 
 func (n *Node) start(t testing.TB) {
@@ -200,6 +194,9 @@ type Status struct {
 	Index  uint64 `json:"index"`
 	Digest string `json:"digest"`
 	Chain  string `json:"chain"`
+	Agents struct {
+		Admitted int `json:"admitted"`
+	} `json:"agents"`
 }
 
 func (n *Node) status() (s Status, err error) {
@@ -302,4 +299,3 @@ func (l *tail) race() string {
 	defer l.mu.Unlock()
 	return strings.Join(l.races, "\n")
 }
-

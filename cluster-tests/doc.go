@@ -3,9 +3,9 @@
 // command line, its HTTP interface and transport/client; fsm for the structs of operations and nothing else.
 //
 //	build_test.gothe binary under test, built once with the race detector
-//	cluster.go   Cluster and Node: start, kill, pause, stop, wait for what they must become
-//	workload.go  clients that write, and what they were told
-//	check.go     what must hold afterwards: all that was acknowledged is there, nodes agree
+//	cluster_test.go Cluster and Node: start, kill, pause, stop, wait for what they must become
+//	workload_test.go  clients that write, and what they were told
+//	check_test.go    what must hold afterwards: all that was acknowledged is there, nodes agree
 //
 // A test waits for events, never for time; whatever has to become true is asked for until the test's deadline.
 // What every test prints on a failure are the last lines of each node's log. docs/testing.md lists the faults

@@ -37,10 +37,6 @@ type Unavailability struct {
 
 func (u *Unavailability) fields() []any { return []any{&u.Start, &u.Duration} }
 
-func (u Unavailability) equal(o Unavailability) bool {
-	return u.Start == o.Start && (u.Duration == nil) == (o.Duration == nil) && (u.Duration == nil || *u.Duration == *o.Duration)
-}
-
 // Schedule is all windows of maintenance.
 type Schedule struct {
 	Windows []Window `json:"windows"`

@@ -20,7 +20,6 @@ type clientOptions struct {
 	address string
 	timeout time.Duration
 	output  string
-	stale   bool
 	ca      string
 	cert    string
 	key     string

@@ -122,17 +122,20 @@ func (r *roll) heard(id string, now time.Duration) bool {
 	}
 	e := &r.entries[i]
 	e.since = now
-	if e.awaited {
+	first := e.awaited
+	if first {
 		e.awaited = false
 		r.awaited--
 	}
-	switch e.standing {
-	case marking:
+	switch {
+	case e.standing == marking:
 		return false
-	case due:
+	case e.standing == due:
 		r.spared++
 		r.place(i, now)
-	case missing:
+	case first: // from now on it is looked at sooner than after a whole window
+		r.place(i, now)
+	case e.standing == missing:
 		r.stand(e, present)
 	}
 	return true

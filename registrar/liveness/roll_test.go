@@ -45,7 +45,7 @@ func TestRollAgreesWithLookingAtEverybody(t *testing.T) {
 			roll := newRoll(cfg, now)
 			all := twin{cfg: cfg, floor: now, agents: make(map[string]*twinAgent)}
 			marked := make(map[string]bool)
-			for range 20_000 {
+			for range 5_000 {
 				id := fmt.Sprint("a", random.IntN(100))
 				agent, known := all.agents[id]
 				switch n := random.IntN(1000); {

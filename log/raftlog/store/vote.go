@@ -13,6 +13,7 @@ import (
 
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // The keys that raft uses.
@@ -151,7 +152,7 @@ func (v *Vote) load() error {
 		return err
 	})
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("%s is in use by another process: %w", v.path, err)
 	case errors.Is(err, ErrDamaged), errors.Is(err, os.ErrPermission):
 		return err

@@ -1,0 +1,23 @@
+# The habits of this repository. `make test` is what must hold before a change lands.
+
+.PHONY: run build test lint bench soak
+
+run: ## one node on this machine
+	go run ./cmd/registrard dev
+
+build: ## bin/registrard
+	go build -o bin/registrard ./cmd/registrard
+
+test: lint ## everything that must hold; under eight minutes on two cores
+	go test -race -timeout 8m ./...
+
+lint: ## formatting, vet, staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+bench: ## what single pieces cost; the whole is measured as docs/performance.md says
+	go test -run '^$$' -bench . -benchmem ./fsm ./registrar/... ./log/...
+
+soak: ## the cluster tests for an hour
+	SOAK=1h go test -race -timeout 90m -count 1 -v ./cluster-tests
