@@ -123,7 +123,11 @@ func (tx *Txn) writeAgent(agent Agent, was Phase, moved bool) bool {
 	if !put(tx, tx.s.agents(agent.Phase), &agent, moved) {
 		return false
 	}
-	tx.changed(Change{ID: agent.ID, Phase: agent.Phase.String(), Was: was.String(), Reason: agent.Reason})
+	change := Change{ID: agent.ID, Phase: agent.Phase.String(), Was: was.String()}
+	if moved {
+		change.Reason = agent.Reason
+	}
+	tx.changed(change)
 	return true
 }
 

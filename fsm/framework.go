@@ -107,7 +107,7 @@ func (f *FrameworkObject) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	*f = FrameworkObject{known.ID, known.Principal, known.User, known.Checkpoint, known.Failover, info}
-	return f.check()
+	return nil
 }
 
 // MarshalJSON writes the framework object.

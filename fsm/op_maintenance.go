@@ -247,13 +247,13 @@ func (tx *Txn) putMachine(m Machine) {
 		was = known.Mode
 	}
 	if put(tx, &tx.s.machines, &m, false) {
-		tx.changed(Change{ID: m.key(), Phase: m.Mode.String(), Was: was.String()})
+		tx.changed(Change{ID: m.ID.String(), Phase: m.Mode.String(), Was: was.String()})
 	}
 }
 
 func (tx *Txn) dropMachine(m *Machine) {
 	drop(tx, &tx.s.machines, m.key())
-	tx.changed(Change{ID: m.key(), Phase: Mode(0).String(), Was: m.Mode.String()})
+	tx.changed(Change{ID: m.ID.String(), Phase: Mode(0).String(), Was: m.Mode.String()})
 }
 
 // putSchedule writes the windows. Watchers hear of it by the machines that changed, or by the schedule's own
@@ -262,7 +262,7 @@ func (tx *Txn) putSchedule(windows []Window) bool {
 	if !put(tx, &tx.s.schedules, &Schedule{Windows: windows}, false) {
 		return false
 	}
-	if n := len(tx.changes); n == 0 || tx.changes[n-1].Kind != tx.kind {
+	if len(tx.changes) == tx.begun {
 		tx.changed(Change{ID: scheduleKey})
 	}
 	return true

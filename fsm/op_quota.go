@@ -94,18 +94,21 @@ func (op UpdateQuota) check() error {
 	return nil
 }
 
-func (op UpdateQuota) apply(tx *Txn) (changed bool, err error) {
+func (op UpdateQuota) apply(tx *Txn) (bool, error) {
 	for i := range op.Quotas {
 		if err := op.Quotas[i].invalid(); err != nil {
 			return false, tx.reject(InvalidQuota, "%s", err)
 		}
 	}
+	touched := map[string]bool{} // a role may be named twice: the last word counts, and watchers hear of it once
 	for _, q := range op.Quotas {
 		q.Mark = Mark{}
 		if q.isDefault() && drop(tx, &tx.s.quotas, q.Role) || !q.isDefault() && put(tx, &tx.s.quotas, &q, false) {
-			tx.changed(Change{ID: q.Role})
-			changed = true
+			if !touched[q.Role] {
+				tx.changed(Change{ID: q.Role})
+			}
+			touched[q.Role] = true
 		}
 	}
-	return changed, nil
+	return len(touched) > 0, nil
 }

@@ -35,20 +35,23 @@ func (op UpdateWeights) check() error {
 	return nil
 }
 
-func (op UpdateWeights) apply(tx *Txn) (changed bool, err error) {
+func (op UpdateWeights) apply(tx *Txn) (bool, error) {
 	for _, w := range op.Weights {
 		if err := cmp.Or(checkRole(w.Role), checkWeight(w)); err != nil {
 			return false, tx.reject(InvalidWeight, "%s", err)
 		}
 	}
+	touched := map[string]bool{} // a role may be named twice: the last word counts, and watchers hear of it once
 	for _, w := range op.Weights {
 		w.Mark = Mark{}
 		if w.Weight == 0 && drop(tx, &tx.s.weights, w.Role) || w.Weight != 0 && put(tx, &tx.s.weights, &w, false) {
-			tx.changed(Change{ID: w.Role})
-			changed = true
+			if !touched[w.Role] {
+				tx.changed(Change{ID: w.Role})
+			}
+			touched[w.Role] = true
 		}
 	}
-	return changed, nil
+	return len(touched) > 0, nil
 }
 
 func checkWeight(w Weight) error {

@@ -12,10 +12,12 @@ type Txn struct {
 	work  *scratch
 
 	// Of the operation being applied.
-	kind    Kind
-	by      string
-	undo    []undo
-	changes []Change
+	kind  Kind
+	by    string
+	undo  []undo
+	begun int // where its changes begin
+
+	changes []Change // of the frame so far
 }
 
 // undo puts back what one write replaced.
@@ -44,13 +46,14 @@ func (tx *Txn) changed(c Change) {
 func (tx *Txn) run(p *Proposal) (outcome Outcome) {
 	tx.kind, tx.by = p.Op.Kind(), p.By
 	tx.undo = tx.undo[:0]
-	before, changes := tx.s.totals, len(tx.changes)
+	tx.begun = len(tx.changes)
+	before := tx.s.totals
 	drop := func(o Outcome) Outcome {
 		for i := len(tx.undo) - 1; i >= 0; i-- {
 			tx.undo[i].table.revert(tx.undo[i].key, tx.undo[i].old)
 		}
 		tx.s.totals = before
-		tx.changes = tx.changes[:changes]
+		tx.changes = tx.changes[:tx.begun]
 		return o
 	}
 	defer func() {
