@@ -1,30 +1,60 @@
 package liveness
 
 import (
-	"encoding/json"
-	"fmt"
+	"cmp"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/registrard/registrard/fsm"
 )
 
-// address is where an agent is reached. Two live agents cannot share one.
+// address is where an agent is reached. Two live agents cannot share one. The zero value is none.
 type address struct {
-	hostname string
-	port     int
+	hostname string // lower case: hostnames are compared without regard to it
+	port     uint16
 }
 
-func (a address) String() string { return fmt.Sprintf("%s:%d", a.hostname, a.port) }
+func (a address) String() string { return net.JoinHostPort(a.hostname, strconv.Itoa(int(a.port))) }
 
-// addressIn reads the address out of an agent's info, and is zero where there is none.
-func addressIn(info fsm.Info) address {
-	var fields struct {
-		Hostname string `json:"hostname"`
-		Port     int    `json:"port"`
-	}
-	if json.Unmarshal([]byte(info), &fields) != nil {
+// addressIn reads the address out of an agent's info, and is zero where there is none. It reads no further than
+// it must: a new leader does this for every agent, and the canonical form has both near its beginning.
+func addressIn(info fsm.Info) (found address) {
+	d := jsontext.NewDecoder(strings.NewReader(string(info)))
+	if _, err := d.ReadToken(); err != nil {
 		return address{}
 	}
-	return address{hostname: fields.Hostname, port: fields.Port}
+	for d.PeekKind() == jsontext.KindString {
+		name, _ := d.ReadToken()
+		switch name.String() {
+		case "hostname":
+			if d.PeekKind() != jsontext.KindString {
+				return address{}
+			}
+			hostname, _ := d.ReadToken()
+			found.hostname = strings.ToLower(hostname.String())
+		case "port":
+			if d.PeekKind() != jsontext.KindNumber {
+				return address{}
+			}
+			port, _ := d.ReadToken()
+			number, err := strconv.ParseUint(port.String(), 10, 16)
+			if err != nil {
+				return address{}
+			}
+			found.port = uint16(number)
+		default:
+			if d.SkipValue() != nil {
+				return address{}
+			}
+		}
+		if found.hostname != "" && found.port != 0 {
+			return found
+		}
+	}
+	return address{}
 }
 
 // holder returns the agent at an address, as far as the roll knows.
@@ -35,3 +65,22 @@ func (r *roll) holder(a address) (*entry, bool) {
 	}
 	return &r.entries[i], true
 }
+
+// down is the machines that maintenance has taken out of service, by hostname, or by IP address where
+// that is all that is known of one.
+type down map[string]bool
+
+func downIn(state *fsm.State) down {
+	d := make(down)
+	for machine := range state.Machines() {
+		if machine.Mode != fsm.ModeDown {
+			continue
+		}
+		name := cmp.Or(machine.ID.Hostname, machine.ID.IP)
+		d[strings.ToLower(name)] = true
+	}
+	return d
+}
+
+// has says whether the machine at an address is down.
+func (d down) has(a address) bool { return d[a.hostname] }

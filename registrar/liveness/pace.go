@@ -2,9 +2,12 @@ package liveness
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Rate is N agents in each Per, evenly spaced. The zero value is no bound.
@@ -63,47 +66,44 @@ const (
 	batchSpan = 100 * time.Millisecond
 )
 
-// pace spaces removals. A slot is taken when an agent is marked and not before, so one that is heard from
-// while it waits holds none to give back.
+// pace spaces removals. A slot is spent when an agent is marked and not when it is queued, so one that is heard
+// from while it waits has none to give back.
 type pace struct {
-	every time.Duration // between two agents; 0 is no bound
-	next  time.Duration // when the next may go
+	limiter *rate.Limiter // its burst is one, or what a fast rate saves up in batchSpan; nil: no bound
 }
 
 func newPace(r Rate) pace {
 	if r == (Rate{}) {
 		return pace{}
 	}
-	return pace{every: max(r.Per/time.Duration(r.N), 1)}
+	perSecond := float64(r.N) / r.Per.Seconds()
+	burst := min(1+perSecond*batchSpan.Seconds(), batchMax)
+	return pace{rate.NewLimiter(rate.Limit(perSecond), int(burst))}
 }
 
 // ready is how many may go at now.
-func (p *pace) ready(now time.Duration) int {
-	switch {
-	case p.every == 0:
+func (p pace) ready(now time.Duration) int {
+	if p.limiter == nil {
 		return batchMax
-	case now < p.next:
-		return 0
 	}
-	return int(min(1+(now-p.next)/p.every, p.burst()))
+	return int(p.limiter.TokensAt(at(now)))
 }
 
 // spend takes n slots, which ready has offered.
-func (p *pace) spend(now time.Duration, n int) {
-	if p.every == 0 {
-		return
+func (p pace) spend(now time.Duration, n int) {
+	if p.limiter != nil {
+		p.limiter.AllowN(at(now), n)
 	}
-	saved := (p.burst() - 1) * p.every
-	p.next = max(p.next, now-saved) + time.Duration(n)*p.every
 }
 
-// wait is how long after now the next batch may go.
-func (p *pace) wait(now time.Duration) time.Duration {
-	if p.every == 0 {
+// wait is how long after now somebody may go; at least a moment where ready says nobody.
+func (p pace) wait(now time.Duration) time.Duration {
+	if p.ready(now) > 0 {
 		return 0
 	}
-	return max(p.next-now, 0)
+	lacking := 1 - p.limiter.TokensAt(at(now))
+	return time.Duration(math.Ceil(lacking/float64(p.limiter.Limit())*float64(time.Second))) + 1
 }
 
-// burst is how many may go at once: one, or what a fast rate saves up in batchSpan.
-func (p *pace) burst() time.Duration { return min(1+batchSpan/p.every, batchMax) }
+// at gives the limiter, which wants a date, the watchman's time: only differences matter to it.
+func at(now time.Duration) time.Time { return time.Unix(0, 0).Add(now) }

@@ -1,6 +1,9 @@
 package liveness
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // standing is where an agent is on its way out.
 type standing uint8
@@ -21,7 +24,8 @@ type entry struct {
 	prev, next int32
 	standing   standing
 	awaited    bool // not heard from in this reign: it has the whole window
-	approved   bool // a person decided: the limit does not count it
+	approved   bool // a person decided on its removal: the limit does not count it
+	excused    bool // its machine is down for maintenance: nor does it count this one
 }
 
 // roll is who was heard from when: one entry an agent, and a wheel of buckets in which each is looked at
@@ -45,7 +49,7 @@ type roll struct {
 	floor   time.Duration // no silence counts from before this
 
 	awaited int // entries awaited
-	absent  int // entries missing, due or being marked, without the approved
+	absent  int // entries that count against the limit: missing, due or being marked, not approved or excused
 	queued  int // entries due
 	spared  int // agents heard from while they waited their turn, ever
 }
@@ -63,6 +67,12 @@ func newRoll(cfg Config, now time.Duration) *roll {
 		r.entries[i].prev, r.entries[i].next = int32(i), int32(i)
 	}
 	return r
+}
+
+// reserve makes room for n agents at once.
+func (r *roll) reserve(n int) {
+	r.byID, r.byAddress = make(map[string]int32, n), make(map[address]int32, n)
+	r.entries = slices.Grow(r.entries, n)
 }
 
 // add puts an agent on the roll, awaited from now on, or notes its new address.
@@ -195,16 +205,23 @@ func (r *roll) putBack(id string, now time.Duration) {
 }
 
 // approve exempts all that are absent now from the limit, and returns how many those are.
-func (r *roll) approve() int {
-	n := 0
+func (r *roll) approve() (n int) {
 	for _, i := range r.byID {
-		if e := &r.entries[i]; e.standing != present && !e.approved {
-			e.approved = true
+		if e := &r.entries[i]; e.counts() {
+			r.change(e, func() { e.approved = true })
 			n++
 		}
 	}
-	r.absent -= n
 	return n
+}
+
+// excuse exempts exactly those whose machine is down from the limit, for as long as it is.
+func (r *roll) excuse(d down) {
+	for _, i := range r.byID {
+		if e := &r.entries[i]; e.excused != d.has(e.address) {
+			r.change(e, func() { e.excused = !e.excused })
+		}
+	}
 }
 
 // place decides where an agent stands and puts it where it is looked at next.
@@ -237,10 +254,21 @@ func (r *roll) place(i int32, now time.Duration) {
 	r.move(i, int32(tick%int64(r.buckets)))
 }
 
-// stand changes an agent's standing and keeps the counts.
+// stand changes an agent's standing.
 func (r *roll) stand(e *entry, to standing) {
+	r.change(e, func() {
+		e.standing = to
+		e.approved = e.approved && to != present
+	})
+}
+
+// counts says whether an agent counts against the limit.
+func (e *entry) counts() bool { return e.standing != present && !e.approved && !e.excused }
+
+// change changes an entry and keeps the counts.
+func (r *roll) change(e *entry, do func()) {
 	count := func(by int) {
-		if e.standing != present && !e.approved {
+		if e.counts() {
 			r.absent += by
 		}
 		if e.standing == due {
@@ -248,10 +276,7 @@ func (r *roll) stand(e *entry, to standing) {
 		}
 	}
 	count(-1)
-	e.standing = to
-	if to == present {
-		e.approved = false
-	}
+	do()
 	count(+1)
 }
 
