@@ -25,10 +25,11 @@ type Config struct {
 	// RemovalLimit is the share of the admitted agents above which nobody is marked until a person decides.
 	// Default 50%. At 100% it never holds; at 0% every removal needs a person.
 	RemovalLimit Percent
-	// Passive watches without ever marking anybody: registrations and heartbeats are answered all the same.
+	// Passive watches without ever marking anybody or completing a framework: registrations and heartbeats are
+	// answered all the same.
 	Passive bool
-	// Now is the wall clock, compared with the log's own time and nothing else: silence is measured on the
-	// monotonic clock, which nobody can set. Default time.Now.
+	// Now is the wall clock, compared with the log's own time, and asked how long a pause was. Silence is
+	// measured on the monotonic clock, which nobody can set. Default time.Now.
 	Now func() time.Time
 	// Logger may be nil.
 	Logger hclog.Logger
@@ -70,6 +71,9 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// tick is how often the watchman looks: the most by which anybody is marked late.
+func (c Config) tick() time.Duration { return max(c.Heartbeat/15, time.Millisecond) }
 
 // deadline is the silence that makes an agent due.
 func (c Config) deadline() time.Duration { return time.Duration(c.MaxMissed) * c.Heartbeat }

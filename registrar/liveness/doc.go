@@ -5,22 +5,23 @@
 // agent is awaited and has the whole window, whatever an earlier leader had counted. Heartbeats never touch
 // the log; marking does, through ordinary operations proposed under the reign, so a deposed leader marks nobody.
 //
-//	config.go     Config: how patient, how fast, how many
-//	roll.go       the roll: an entry an agent, and the wheel in which silence is found; pure, no clock
-//	address.go    who has which hostname and port
-//	pace.go       the removal rate; pure, no clock
-//	watchman.go   Watchman: a reign from begin to end, heartbeats, following the registry
-//	mark.go       the marker: last look, proposal, outcome
-//	removals.go   may anybody be marked? alarms, Approve and Hold
-//	register.go   the registration flows
-//	frameworks.go failover timeouts of disconnected frameworks
-//	metrics.go    every metric, as data
+//	config.go      Config: how patient, how fast, how many
+//	clock.go       the watchman's time, and how it notices that the process stood still
+//	roll.go        the roll: an entry an agent, and the wheel in which silence is found; pure, no clock
+//	address.go     who has which hostname and port; which machines are down
+//	pace.go        the removal rate and the removal limit; pure, no clock
+//	watchman.go    Watchman: a reign from begin to end, heartbeats, following the registry
+//	mark.go        the marker: last look, proposal, outcome
+//	removals.go    may anybody be marked? alarms, Approve and Hold
+//	register.go    the registration flows
+//	frameworks.go  failover timeouts of disconnected frameworks
+//	metrics.go     every metric, as data
 //
 // What it never does: write on behalf of an ended reign, keep anything on a disk, start a goroutine or a timer
 // for an agent, or trust a wall clock for silence. That a process stood still is noticed by the gap that it
 // leaves, and makes every silence begin anew: nobody could be heard meanwhile.
 //
-// Goroutines, all leader duties that the Registrar starts and ends: the watch, which turns the wheel, and under
-// it the marker, which alone proposes removals; and one that waits for the next failover timeout. A Watchman's mutex guards roll, pace and alarms;
-// it is never held across a proposal.
+// Goroutines, all leader duties that the Registrar starts and ends: the watch, which turns the wheel; under it
+// the marker, which alone marks; and the one that completes frameworks. A Watchman's mutex guards all that they
+// share with callers, and is never held across a proposal.
 package liveness

@@ -12,9 +12,9 @@ import (
 
 // removal is one agent on its way out.
 type removal struct {
-	id       string
-	reason   string
-	approved bool
+	id      string
+	reason  string
+	counted bool // against the limit
 }
 
 // mark has those marked who are due, for as long as the reign lasts. Its operations are proposed under the
@@ -55,14 +55,14 @@ func (w *Watchman) take(reign context.Context) (batch []removal, wait time.Durat
 	}
 	if w.failed { // the last proposal did not happen: not before the next tick
 		w.failed = false
-		return nil, w.roll.tick
+		return nil, w.cfg.tick()
 	}
 	for range w.pace.ready(now) {
 		e, ok := w.roll.next()
 		if !ok {
 			break
 		}
-		batch = append(batch, removal{id: e.id, reason: w.reason(e, now), approved: e.approved})
+		batch = append(batch, removal{id: e.id, reason: w.reason(e, now), counted: e.counts()})
 	}
 	if len(batch) == 0 {
 		return nil, w.pace.wait(now)
@@ -73,8 +73,11 @@ func (w *Watchman) take(reign context.Context) (batch []removal, wait time.Durat
 }
 
 func (w *Watchman) reason(e *entry, now time.Duration) string {
-	silence := (now - e.since).Round(time.Second)
-	if e.awaited {
+	silence := (now - e.since).Round(time.Millisecond)
+	switch {
+	case e.excused:
+		return fmt.Sprintf("silent for %s, and its machine is down for maintenance", silence)
+	case e.awaited:
 		return fmt.Sprintf("not heard from in the %s after a change of leader or its admission", silence)
 	}
 	return fmt.Sprintf("missed %d heartbeats: silent for %s", silence/w.cfg.Heartbeat, silence)
@@ -105,8 +108,8 @@ func (w *Watchman) settle(reign context.Context, batch []removal, err error) {
 			w.roll.putBack(r.id, now)
 			continue
 		}
-		w.total++
-		if marked++; !r.approved {
+		w.marked++
+		if marked++; r.counted {
 			w.recent.add(now)
 		}
 	}

@@ -41,7 +41,7 @@ func TestPaceKeepsItsRate(t *testing.T) {
 	for _, rate := range []Rate{{1, 10 * time.Minute}, {100, time.Minute}, {7, time.Second}, {100_000, time.Second}} {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, 2))
-			p := newPace(rate)
+			p, every := newPace(rate), rate.Per/time.Duration(rate.N)
 			var times []time.Duration
 			now := time.Hour // idle until then: nothing beyond one batch is saved up
 			start := now
@@ -53,16 +53,16 @@ func TestPaceKeepsItsRate(t *testing.T) {
 						times = append(times, now)
 					}
 				}
-				now += p.wait(now) + time.Duration(random.Int64N(int64(p.every)/2+1))
+				now += p.wait(now) + time.Duration(random.Int64N(int64(every)/2+1))
 			}
-			burst := int(p.burst())
+			burst := p.limiter.Burst()
 			for i, from := range times {
 				k := min(i+rate.N+burst, len(times)-1)
 				if k-i == rate.N+burst && times[k]-from < rate.Per {
 					t.Fatalf("%d went within %s", k-i+1, times[k]-from)
 				}
 			}
-			if ideal := float64(now-start) / float64(p.every); float64(len(times)) < 0.6*ideal {
+			if ideal := float64(now-start) / float64(every); float64(len(times)) < 0.6*ideal {
 				t.Errorf("%d went, where %.0f were allowed", len(times), ideal)
 			}
 		})

@@ -3,7 +3,6 @@ package liveness
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/registrard/registrard/fsm"
 	"github.com/registrard/registrard/log"
@@ -117,7 +116,7 @@ func (w *Watchman) tryPlan(agent fsm.AgentObject, at address) (p plan, settled <
 		refuse(fsm.AgentGone, "", "agent %s is gone for good", agent.ID)
 		return p, nil, nil
 	}
-	if isDown(state, at.hostname) {
+	if w.roll.down.has(at) {
 		refuse(CodeMachineDown, "", "machine %s is down for maintenance", at.hostname)
 		return p, nil, nil
 	}
@@ -225,14 +224,4 @@ func (w *Watchman) claim(ctx context.Context, at address) (release func(), err e
 			return nil, context.Cause(ctx)
 		}
 	}
-}
-
-// isDown says whether maintenance has taken a machine of that name down.
-func isDown(state *fsm.State, hostname string) bool {
-	for machine := range state.Machines() {
-		if machine.Mode == fsm.ModeDown && (strings.EqualFold(machine.ID.Hostname, hostname) || machine.ID.Hostname == "" && machine.ID.IP == hostname) {
-			return true
-		}
-	}
-	return false
 }

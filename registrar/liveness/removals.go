@@ -11,7 +11,7 @@ import (
 // author is who marks, as records and changes name it.
 const author = "watchman"
 
-// clockTolerance is how far a leader's clock may be from where the log and its own past put it.
+// clockTolerance is how far a leader's clock may be behind the log's.
 const clockTolerance = time.Minute
 
 // Alarm is why nobody is marked, although somebody may be due. Each stays up until its cause is gone or a
@@ -22,7 +22,7 @@ const (
 	NoAlarm    Alarm = ""
 	LimitAlarm Alarm = "limit" // more agents are missing than the removal limit allows
 	HoldAlarm  Alarm = "hold"  // a person said so
-	ClockAlarm Alarm = "clock" // this leader's clock jumped, or is behind the log
+	ClockAlarm Alarm = "clock" // this leader's clock is behind the log's
 )
 
 // Removals is where the removal of silent agents stands. It is the leader's, and empty elsewhere.
@@ -33,34 +33,35 @@ type Removals struct {
 
 	Admitted int `json:"admitted"` // agents watched
 	Awaited  int `json:"awaited"`  // of them: not heard from in this reign
-	Missing  int `json:"missing"`  // of them: silent for all but one of the heartbeats that may be missed, or longer
-	Waiting  int `json:"waiting"`  // of those: due, waiting for their turn
-	Recent   int `json:"recent"`   // marked within the last window, other than by approval
+	Missing  int `json:"missing"`  // of them: count against the limit, silent for all but one of the heartbeats that may be missed or longer
+	Waiting  int `json:"waiting"`  // of them: due, waiting for their turn
+	Recent   int `json:"recent"`   // marked within the last window, and counted against the limit for it
 
-	Marked int `json:"marked"` // in this process, ever
-	Spared int `json:"spared"` // heard from while they waited their turn; in this reign
+	// Since this process began to serve.
+	Marked      uint64 `json:"marked"`
+	Spared      uint64 `json:"spared"`      // heard from while they waited for their turn
+	Heartbeats  uint64 `json:"heartbeats"`  // of watched agents
+	Standstills uint64 `json:"standstills"` // pauses and jumps of the clock, at which every silence began anew
 }
 
-// removals is the part of a Watchman that decides whether anybody may be marked. Guarded by its mutex.
+// removals is what of a reign decides whether anybody may be marked. Guarded by the Watchman's mutex.
 type removals struct {
-	alarm  Alarm
-	since  time.Time
-	text   string
-	told   time.Duration // when the alarm was logged last
-	held   bool
-	failed bool // the last proposal did not happen
-	recent tally
-	total  int
+	alarm   Alarm
+	since   time.Time
+	text    string
+	told    time.Duration // when the alarm was logged last
+	alarmed time.Duration // when it was up last
+	held    bool          // a person said so
+	trusted bool          // a person said that the clock is right
+	failed  bool          // the last proposal did not happen
+	recent  tally
 }
-
-// begin forgets what belonged to a reign.
-func (r *removals) begin() { *r = removals{total: r.total} }
 
 // Removals answers at once, on any node.
 func (w *Watchman) Removals() Removals {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	answer := Removals{Marked: w.total}
+	answer := Removals{Marked: w.marked, Spared: w.spared, Heartbeats: w.heartbeats, Standstills: w.standstills}
 	if !w.watching() {
 		return answer
 	}
@@ -69,13 +70,14 @@ func (w *Watchman) Removals() Removals {
 	answer.Alarm, answer.Since, answer.Message = w.alarm, w.since, w.text
 	answer.Admitted, answer.Awaited = len(w.roll.byID), w.roll.awaited
 	answer.Missing, answer.Waiting = w.roll.absent, w.roll.queued
-	answer.Recent, answer.Spared = w.recent.count(now, w.cfg.Window), w.roll.spared
+	answer.Spared += w.roll.spared
+	answer.Recent = w.recent.count(now, w.cfg.Window)
 	return answer
 }
 
 // Approve ends any alarm: those missing now are marked, at the removal rate and whatever the limit says, but
-// for those that are heard from before their turn. A hold ends, and the clock is taken to be right. Agents
-// that fall silent later meet the limit again. Fails with log.ErrNotLeader outside a reign.
+// for those that are heard from before their turn. A hold ends, and the clock is taken to be right for the rest
+// of the reign. Agents that fall silent later meet the limit again. Fails with log.ErrNotLeader outside a reign.
 func (w *Watchman) Approve() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,8 +86,7 @@ func (w *Watchman) Approve() error {
 	}
 	state, now := w.look()
 	w.roll.turn(now)
-	w.held = false
-	w.anchor = w.wall(now)
+	w.held, w.trusted = false, w.trusted || w.alarm == ClockAlarm
 	n := w.roll.approve()
 	w.logger.Warn("removals approved", "agents", n)
 	if w.judge(state, now) {
@@ -112,19 +113,15 @@ func (w *Watchman) Hold() error {
 func (w *Watchman) judge(state *fsm.State, now time.Duration) bool {
 	recent := w.recent.count(now, w.cfg.Window)
 	missing, whole := w.roll.absent+recent, len(w.roll.byID)+recent
-	wall := w.cfg.Now()
-	jump := w.wall(now).Sub(w.anchor).Round(time.Second)
-	behind := state.Time().Time().Sub(wall).Round(time.Second)
+	behind := state.Time().Time().Sub(w.clock.when).Round(time.Second)
 	switch {
 	case w.cfg.Passive:
 		w.raise(NoAlarm, now, "")
 		return false
 	case w.held:
 		w.raise(HoldAlarm, now, "removals are on hold until they are approved")
-	case max(jump, -jump) > clockTolerance:
-		w.raise(ClockAlarm, now, fmt.Sprintf("this leader's clock jumped by %s; correct it, or approve to go on", jump))
-	case behind > clockTolerance:
-		w.raise(ClockAlarm, now, fmt.Sprintf("this leader's clock is %s behind the log; correct it", behind))
+	case behind > clockTolerance && !w.trusted:
+		w.raise(ClockAlarm, now, fmt.Sprintf("this leader's clock is %s behind the log's: correct it, or approve to go on", behind))
 	case w.roll.queued > 0 && w.cfg.RemovalLimit.exceeded(missing, whole):
 		w.raise(LimitAlarm, now, fmt.Sprintf("%d of %d agents are missing or were marked within %s, more than the limit of %s: "+
 			"approve to have them marked, or hold", missing, whole, w.cfg.Window, w.cfg.RemovalLimit))
@@ -136,7 +133,9 @@ func (w *Watchman) judge(state *fsm.State, now time.Duration) bool {
 
 // raise sets the alarm and logs what is new, and what has stood for another window.
 func (w *Watchman) raise(alarm Alarm, now time.Duration, text string) {
-	w.text = text
+	if w.text = text; alarm != NoAlarm {
+		w.alarmed = now
+	}
 	if alarm == w.alarm && (alarm == NoAlarm || now-w.told < w.cfg.Window) {
 		return
 	}
@@ -146,13 +145,10 @@ func (w *Watchman) raise(alarm Alarm, now time.Duration, text string) {
 		w.logger.Error("nobody is marked unreachable: "+text, "alarm", alarm, "waiting", w.roll.queued)
 	}
 	if alarm != w.alarm {
-		w.since = w.cfg.Now().UTC()
+		w.since = w.clock.when.UTC()
 	}
 	w.alarm, w.told = alarm, now
 }
-
-// wall is where the wall clock says that the watchman's time began: it stays put unless the clock is set.
-func (w *Watchman) wall(now time.Duration) time.Time { return w.cfg.Now().Round(0).Add(-now) }
 
 // tally counts what happened within a span.
 type tally struct {

@@ -39,6 +39,7 @@ type roll struct {
 
 	byID      map[string]int32
 	byAddress map[address]int32 // the latest agent at each address
+	down      down              // machines whose agents are excused
 
 	// The first buckets+1 entries are list heads: the wheel's, then the queue's. Lists are circular.
 	entries []entry
@@ -48,14 +49,14 @@ type roll struct {
 	visited int64         // the last tick that was visited
 	floor   time.Duration // no silence counts from before this
 
-	awaited int // entries awaited
-	absent  int // entries that count against the limit: missing, due or being marked, not approved or excused
-	queued  int // entries due
-	spared  int // agents heard from while they waited their turn, ever
+	awaited int    // entries awaited
+	absent  int    // entries that count against the limit: missing, due or being marked, not approved or excused
+	queued  int    // entries due
+	spared  uint64 // of those due, heard from while they waited for their turn
 }
 
 func newRoll(cfg Config, now time.Duration) *roll {
-	tick := max(cfg.Heartbeat/15, time.Millisecond)
+	tick := cfg.tick()
 	buckets := int32(cfg.deadline()/tick) + 2
 	r := &roll{
 		window: cfg.Window, suspicion: cfg.suspicion(), deadline: cfg.deadline(), tick: tick,
@@ -91,6 +92,7 @@ func (r *roll) add(id string, at address, now time.Duration) {
 	}
 	r.leaveAddress(i)
 	e.address = at
+	r.change(e, func() { e.excused = r.down.has(at) })
 	if at != (address{}) {
 		r.byAddress[at] = i
 	}
@@ -215,8 +217,9 @@ func (r *roll) approve() (n int) {
 	return n
 }
 
-// excuse exempts exactly those whose machine is down from the limit, for as long as it is.
+// excuse exempts exactly those whose machine is down from the limit, until it is called again.
 func (r *roll) excuse(d down) {
+	r.down = d
 	for _, i := range r.byID {
 		if e := &r.entries[i]; e.excused != d.has(e.address) {
 			r.change(e, func() { e.excused = !e.excused })

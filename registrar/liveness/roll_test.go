@@ -50,7 +50,7 @@ func TestRollAgreesWithLookingAtEverybody(t *testing.T) {
 				agent, known := all.agents[id]
 				switch n := random.IntN(1000); {
 				case n < 100:
-					roll.add(id, address{hostname: id, port: random.IntN(2)}, now)
+					roll.add(id, address{hostname: id, port: uint16(random.IntN(2))}, now)
 					if !known {
 						all.agents[id] = &twinAgent{since: now, awaited: true}
 					}

@@ -29,19 +29,24 @@ type Watchman struct {
 	cfg       Config
 	registrar Registrar
 	logger    hclog.Logger
-	born      time.Time     // the watchman's time is the time since then
 	due       chan struct{} // has room for one: wakes the marker
 
-	mu      sync.Mutex
-	reign   context.Context // nil while this node does not lead
-	roll    *roll
-	pace    pace
-	seen    uint64        // index of the State that the roll has followed
-	last    time.Duration // when anything looked at the time last
-	anchor  time.Time     // the wall clock when the reign began, or was approved
-	settled chan struct{} // closed once the removals under way have their outcome; nil when there are none
-	claimed map[address]chan struct{}
+	mu       sync.Mutex
+	clock    clock
+	reign    context.Context // nil while this node does not lead
+	seen     uint64          // index of the State that the next three have followed
+	roll     *roll
+	absences absences
+	pace     pace
+	settled  chan struct{} // closed once the removals under way have their outcome; nil when there are none
+	claimed  map[address]chan struct{}
 	removals
+	counters
+}
+
+// counters is what a Watchman counted since it was made; spared is without the present reign's.
+type counters struct {
+	marked, heartbeats, spared, standstills uint64
 }
 
 // New makes a watchman that watches in each reign of r. Call it before r.Run.
@@ -54,11 +59,12 @@ func New(cfg Config, r Registrar) (*Watchman, error) {
 		cfg:       cfg,
 		registrar: r,
 		logger:    cfg.Logger.Named("liveness"),
-		born:      time.Now(),
+		clock:     newClock(cfg.Now),
 		due:       make(chan struct{}, 1),
 		claimed:   make(map[address]chan struct{}),
 	}
 	r.Duty("liveness", w.watch)
+	r.Duty("frameworks", w.complete)
 	return w, nil
 }
 
@@ -81,6 +87,7 @@ func (w *Watchman) Heard(ids []string) (Heard, error) {
 	state, now := w.look()
 	for _, id := range ids {
 		if w.roll.heard(id, now) {
+			w.heartbeats++
 			continue
 		}
 		agent, ok := state.Agent(id)
@@ -105,7 +112,7 @@ func (w *Watchman) watch(reign context.Context) error {
 		marker.Wait()
 		w.end()
 	}()
-	tick := time.NewTicker(w.roll.tick)
+	tick := time.NewTicker(w.cfg.tick())
 	defer tick.Stop()
 	for {
 		select {
@@ -121,24 +128,24 @@ func (w *Watchman) watch(reign context.Context) error {
 func (w *Watchman) begin(reign context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := time.Since(w.born)
-	state := w.registrar.State()
-	w.reign, w.last, w.seen = reign, now, state.Index()
-	w.anchor = w.wall(now)
-	w.roll = newRoll(w.cfg, now)
+	w.clock.read()
+	now, state := w.clock.now, w.registrar.State()
+	w.reign, w.seen = reign, state.Index()
 	w.pace = newPace(w.cfg.RemovalRate)
-	w.removals.begin()
-	for agent := range state.Agents(fsm.Admitted, "") {
-		w.roll.add(agent.ID, addressIn(agent.Info), now)
-	}
+	w.removals = removals{}
+	w.absences = make(absences)
+	w.roll = newRoll(w.cfg, now)
+	w.roll.reserve(state.Count(fsm.Admitted))
+	w.compare(state, now)
 	w.logger.Info("watch began", "index", state.Index(), "agents", len(w.roll.byID), "window", w.cfg.Window)
 }
 
 func (w *Watchman) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.reign, w.roll = nil, nil
-	w.removals.begin()
+	w.spared += w.roll.spared
+	w.reign, w.roll, w.absences = nil, nil, nil
+	w.removals = removals{}
 }
 
 // turn is one tick: who has become missing or due, and may anybody be marked?
@@ -160,43 +167,52 @@ func (w *Watchman) watching() bool { return w.reign != nil && w.reign.Err() == n
 
 // look brings the watchman up to the present and to the newest State. Whoever decides anything looks first.
 func (w *Watchman) look() (*fsm.State, time.Duration) {
-	now := time.Since(w.born)
-	if pause := now - w.last; pause > w.cfg.Heartbeat {
-		// Stopped, starved or swapped out: nobody could be heard meanwhile, so nobody was silent.
-		w.logger.Warn("this process stood still, every silence and window begins anew", "pause", pause)
+	gap := w.clock.read()
+	now := w.clock.now
+	if gap > w.cfg.Heartbeat {
+		// Stopped, starved or asleep: nobody could be heard meanwhile, so nobody was silent.
+		w.standstills++
 		w.roll.restart(now)
+		w.logger.Warn("this process stood still or its clock jumped: every silence and window begins anew", "gap", gap)
 	}
-	w.last = now
 	state := w.registrar.State()
 	w.follow(state, now)
 	return state, now
 }
 
-// follow keeps the roll equal to the admitted agents, whoever admitted or removed them.
+// follow keeps what the watchman knows equal to what the registry says, whoever changed it.
 func (w *Watchman) follow(state *fsm.State, now time.Duration) {
 	if state.Index() <= w.seen {
 		return
 	}
 	changes, ok := state.Changes(w.seen)
 	w.seen = state.Index()
-	if !ok {
+	if !ok { // more has happened than is kept
 		w.compare(state, now)
 		return
 	}
+	maintained := false
 	for change := range changes {
-		if !strings.HasPrefix(string(change.Kind), "agent.") {
-			continue
+		switch kind, _, _ := strings.Cut(string(change.Kind), "."); kind {
+		case "agent":
+			agent, there := state.Agent(change.ID)
+			if there && agent.Phase == fsm.Admitted && change.Phase == fsm.Admitted.String() {
+				w.roll.add(agent.ID, addressIn(agent.Info), now)
+			} else {
+				w.roll.drop(change.ID)
+			}
+		case "framework":
+			w.absences.note(state, change.ID, now)
+		case "maintenance":
+			maintained = true
 		}
-		agent, there := state.Agent(change.ID)
-		if there && agent.Phase == fsm.Admitted && change.Phase == fsm.Admitted.String() {
-			w.roll.add(agent.ID, addressIn(agent.Info), now)
-		} else {
-			w.roll.drop(change.ID)
-		}
+	}
+	if maintained {
+		w.roll.excuse(downIn(state))
 	}
 }
 
-// compare is follow where the changes since the last look are no longer kept.
+// compare brings the watchman up to a State without knowing what has changed.
 func (w *Watchman) compare(state *fsm.State, now time.Duration) {
 	for id := range w.roll.byID {
 		if agent, ok := state.Agent(id); !ok || agent.Phase != fsm.Admitted {
@@ -205,5 +221,12 @@ func (w *Watchman) compare(state *fsm.State, now time.Duration) {
 	}
 	for agent := range state.Agents(fsm.Admitted, "") {
 		w.roll.add(agent.ID, addressIn(agent.Info), now)
+	}
+	w.roll.excuse(downIn(state))
+	for id := range w.absences {
+		w.absences.note(state, id, now)
+	}
+	for framework := range state.Frameworks("") {
+		w.absences.note(state, framework.ID, now)
 	}
 }
