@@ -158,7 +158,7 @@ func canonicalValues(v values, named *string) (values, error) {
 	}
 	if v.text != nil {
 		types = append(types, "TEXT")
-		if err := checkText("text", v.text.Value, MaxInfo); err != nil {
+		if err := checkText("text", v.text.Value, math.MaxInt); err != nil {
 			return v, err
 		}
 	}

@@ -154,7 +154,7 @@ func TestOperations(t *testing.T) {
 // Bad input is 400 with one clear message that says where, or 413, and changes nothing.
 func TestBadInput(t *testing.T) {
 	n := newNode(t).leads()
-	before := n.Registrar.State().Index()
+	before := n.Registrar.State().Digest()
 	op := func(operation string) string { return `{"operations":[` + operation + `]}` }
 	for _, c := range []struct{ method, path, body, want string }{
 		{"POST", "/v1/operations", ``, `400 the request has no body`},
@@ -215,7 +215,7 @@ func TestBadInput(t *testing.T) {
 			t.Errorf("%s %s %.80s\nanswered %+v\nwant %s", c.method, c.path, c.body, got, c.want)
 		}
 	}
-	if now := n.Registrar.State(); now.Index() != before || now.Count(fsm.Admitted) != 0 {
+	if now := n.Registrar.State(); now.Digest() != before || now.Count(fsm.Admitted) != 0 {
 		t.Error("bad input has changed something")
 	}
 }
@@ -396,6 +396,7 @@ func TestFollowerPassesOn(t *testing.T) {
 	// The leader's address is dead: nothing was sent, so the answer is no.
 	leader.server.CloseClientConnections()
 	leader.server.Listener.Close()
+	follower.proxy.close()
 	if status, text := follower.do("POST", "/v1/operations", `{"operations":[{"kind":"agent.remove","args":{"id":"a1"}}]}`); status != 503 || !strings.Contains(text, `"happened":"no"`) {
 		t.Errorf("%d %s", status, text)
 	}

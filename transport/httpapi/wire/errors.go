@@ -71,6 +71,12 @@ func Describe(err error) (status int, answer Error) {
 			return row.Status, answer
 		}
 	}
+	// What one operation answers inside a request that was not about operations.
+	var rejection *fsm.Rejection
+	if errors.As(err, &rejection) && rejection.Code == fsm.BadRequest {
+		answer.Code, answer.Message = "bad_request", rejection.Reason
+		return http.StatusBadRequest, answer
+	}
 	answer.Code = "refused"
 	return http.StatusConflict, answer
 }

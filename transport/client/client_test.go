@@ -1,0 +1,269 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"go.uber.org/goleak"
+
+	"github.com/registrard/registrard/fsm"
+	"github.com/registrard/registrard/log"
+	"github.com/registrard/registrard/registrar"
+	"github.com/registrard/registrard/transport/httpapi/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// scripted is a node whose answers the test decides.
+func scripted(t *testing.T, answer http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func newClient(t *testing.T, addresses ...string) *Client {
+	t.Helper()
+	c, err := New(Config{Addresses: addresses, Attempt: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func say(w http.ResponseWriter, status int, v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}
+
+func fail(w http.ResponseWriter, err error) {
+	status, body := wire.Describe(err)
+	say(w, status, body)
+}
+
+// An operation that perhaps happened is asked again with the same request id, at another node, until somebody knows.
+func TestAskingAgainIsSafe(t *testing.T) {
+	var mu sync.Mutex
+	var ids []string
+	var seen []uint64
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/members" {
+			say(w, 200, wire.Members{Index: 7})
+			return
+		}
+		var request wire.Operations
+		if err := json.UnmarshalRead(r.Body, &request); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		ids, seen = append(ids, request.Operations[0].RequestID), append(seen, request.Seen)
+		switch len(ids) {
+		case 1:
+			fail(w, log.ErrUncertain)
+		case 2:
+			fail(w, log.ErrNotLeader)
+		case 3: // no answer at all
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				conn.Close()
+			}
+		case 4:
+			fail(w, registrar.ErrBusy)
+		default:
+			say(w, 200, wire.Results{Index: 9, Results: []wire.Outcome{{Outcome: "changed"}}})
+		}
+	}
+	c := newClient(t, scripted(t, answer), scripted(t, answer))
+	outcome, err := c.Apply(t.Context(), fsm.RemoveAgent{ID: "a1"})
+	if err != nil || !outcome.Changed {
+		t.Fatalf("%+v, %v", outcome, err)
+	}
+	if len(ids) != 5 || ids[0] == "" || len(slices.Compact(slices.Clone(ids))) != 1 {
+		t.Errorf("request ids %v", ids)
+	}
+	if len(slices.Compact(slices.Clone(seen))) != 1 || seen[0] != 7 {
+		t.Errorf("seen %v", seen)
+	}
+	if c.Seen() != 9 {
+		t.Errorf("seen %d", c.Seen())
+	}
+}
+
+// When time runs out, "perhaps" is said if any try may have happened, and "no" if none can have.
+func TestTruthWhenTimeRunsOut(t *testing.T) {
+	for _, c := range []struct {
+		answers []error
+		perhaps bool
+	}{
+		{[]error{log.ErrNotLeader}, false},
+		{[]error{registrar.ErrBusy, log.ErrNotLeader}, false},
+		{[]error{log.ErrUncertain}, true},
+		{[]error{log.ErrUncertain, log.ErrNotLeader}, true},
+	} {
+		var asked atomic.Int64
+		cl := newClient(t, scripted(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v1/members" {
+				say(w, 200, wire.Members{})
+				return
+			}
+			fail(w, c.answers[min(int(asked.Add(1))-1, len(c.answers)-1)])
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		_, err := cl.Apply(ctx, fsm.RemoveAgent{ID: "a1"})
+		cancel()
+		if err == nil || errors.Is(err, log.ErrUncertain) != c.perhaps {
+			t.Errorf("%v: %v", c.answers, err)
+		}
+		if asked.Load() < 2 {
+			t.Errorf("asked %d times", asked.Load())
+		}
+	}
+}
+
+// Nobody at the address: certainly no, and the words say so.
+func TestNobodyThere(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = newClient(t, "http://"+listener.Addr().String()).Apply(ctx, fsm.RemoveAgent{ID: "a1"})
+	if err == nil || errors.Is(err, log.ErrUncertain) {
+		t.Errorf("%v", err)
+	}
+}
+
+// What is wrong stays wrong: a bad request and a refusal are not asked again.
+func TestRefusalsAreFinal(t *testing.T) {
+	var asked atomic.Int64
+	c := newClient(t, scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/v1/members":
+			say(w, 200, wire.Members{})
+		case asked.Add(1) == 1:
+			fail(w, fmt.Errorf("operations[0]: %w", registrar.ErrInvalid))
+		default:
+			say(w, 200, wire.Results{Results: []wire.Outcome{{Outcome: "rejected", Code: fsm.AgentGone, Message: "agent a1 is gone"}}})
+		}
+	}))
+	if _, err := c.Apply(t.Context(), fsm.RemoveAgent{ID: "a1"}); !errors.Is(err, registrar.ErrInvalid) {
+		t.Errorf("%v", err)
+	}
+	var rejection *fsm.Rejection
+	if _, err := c.Apply(t.Context(), fsm.RemoveAgent{ID: "a1"}); !errors.As(err, &rejection) || rejection.Code != fsm.AgentGone || rejection.Kind != "agent.remove" {
+		t.Errorf("%v", err)
+	}
+	if asked.Load() != 2 {
+		t.Errorf("asked %d times", asked.Load())
+	}
+}
+
+// The members are learnt from whoever answers, and asked when the given ones are away.
+func TestMembersAreLearnt(t *testing.T) {
+	other := scripted(t, func(w http.ResponseWriter, r *http.Request) { say(w, 200, wire.Status{ID: "n2"}) })
+	first := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/members" {
+			say(w, 200, wire.Members{Members: []wire.Member{{ID: "n2", HTTPAddr: other[len("http://"):]}}})
+			return
+		}
+		say(w, 200, wire.Status{ID: "n1"})
+	}))
+	c := newClient(t, first.URL)
+	if status, err := c.Status(t.Context()); err != nil || status.ID != "n1" {
+		t.Fatalf("%+v, %v", status, err)
+	}
+	first.Close()
+	if status, err := c.Status(t.Context()); err != nil || status.ID != "n2" {
+		t.Fatalf("%+v, %v", status, err)
+	}
+}
+
+// A watch goes on where its stream broke, in the middle of an index too: no change twice, none left out.
+func TestWatchResumes(t *testing.T) {
+	all := []fsm.Change{
+		{Index: 5, Kind: "agent.admit", ID: "a", Last: true},
+		{Index: 6, Kind: "agent.admit", ID: "b"},
+		{Index: 6, Kind: "agent.admit", ID: "c"},
+		{Index: 6, Kind: "agent.admit", ID: "d", Last: true},
+		{Index: 9, Kind: "agent.admit", ID: "e", Last: true},
+	}
+	var streams atomic.Int64
+	c := newClient(t, scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/members" {
+			say(w, 200, wire.Members{})
+			return
+		}
+		n := int(streams.Add(1))
+		var after uint64
+		if _, err := fmt.Sscan(r.URL.Query().Get("after"), &after); err != nil {
+			t.Error(err)
+		}
+		sent := 0
+		for _, change := range all {
+			if change.Index <= after {
+				continue
+			}
+			if sent == n { // each stream breaks a little later
+				return
+			}
+			sent++
+			text, err := json.Marshal(change)
+			if err != nil {
+				t.Error(err)
+			}
+			_, _ = io.WriteString(w, string(text)+"\n{\"index\":3}\n")
+			_ = http.NewResponseController(w).Flush()
+		}
+	}))
+	got := ""
+	for change, err := range c.Watch(t.Context(), 4) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got += change.ID; change.ID == "e" {
+			break
+		}
+	}
+	if got != "abcde" {
+		t.Errorf("watched %q", got)
+	}
+	expired := newClient(t, scripted(t, func(w http.ResponseWriter, r *http.Request) { fail(w, wire.ErrExpired) }))
+	for _, err := range expired.Watch(t.Context(), 4) {
+		if !errors.Is(err, wire.ErrExpired) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// Addresses that are none are refused before anything is asked.
+func TestAddresses(t *testing.T) {
+	for _, bad := range []string{"", "http://", "ftp://h:1", "http://h", "http://h:1/path", "::"} {
+		if _, err := New(Config{Addresses: []string{bad}}); err == nil {
+			t.Errorf("%q is taken for an address", bad)
+		}
+	}
+	for _, good := range []string{"h:1", "http://h:1", "https://h:1/", " h:1 "} {
+		if _, err := New(Config{Addresses: []string{good}}); err != nil {
+			t.Error(err)
+		}
+	}
+}
