@@ -12,7 +12,7 @@ import (
 // raftMetrics shows what raft reports beside our own. raft 1.7.3 reports through armon/go-metrics, whose sink is
 // one for the whole process.
 func raftMetrics(to *prometheus.Registry) error {
-	s, err := sink.NewPrometheusSinkFrom(sink.PrometheusOpts{Registerer: to, Expiration: time.Minute, Name: "registrard_raft_sink"})
+	s, err := sink.NewPrometheusSinkFrom(sink.PrometheusOpts{Registerer: to, Expiration: time.Minute, Name: raftSink})
 	if err != nil {
 		return fmt.Errorf("metrics of raft: %w", err)
 	}
@@ -23,3 +23,6 @@ func raftMetrics(to *prometheus.Registry) error {
 	}
 	return nil
 }
+
+// raftSink is how the sink calls itself; it is no metric.
+const raftSink = "registrard_raft_sink"

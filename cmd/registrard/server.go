@@ -93,6 +93,7 @@ func (o serverOptions) serve(ctx context.Context, logger hclog.Logger, ready fun
 	if err != nil {
 		return usageError{err}
 	}
+	metrics.MustRegister(watchman)
 	api := httpapi.New(httpapi.Config{
 		Registrar: node, Watchman: watchman, Mastership: mastership.New(node, logger), Liveness: o.watch, Version: version(),
 		ClientTLS: sockets.clientTLS(), Metrics: metrics, Logger: logger,
