@@ -476,7 +476,7 @@ func (w *twin) differs(s *State) error {
 func TestTwinAgrees(t *testing.T) {
 	t.Parallel()
 	met := map[string]bool{}
-	for seed := range uint64(30) {
+	for seed := range uint64(12) {
 		random := rand.New(rand.NewPCG(seed, 42))
 		m, w := newScripted(), newTwin()
 		for i := range 1500 {

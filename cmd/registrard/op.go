@@ -195,7 +195,7 @@ func (t *talk) proposeFile(ctx context.Context, name string, epoch uint64) error
 func parseLine(text []byte) (wire.Operation, error) {
 	var operation wire.Operation
 	if err := json.Unmarshal(text, &operation, json.RejectUnknownMembers(true)); err != nil {
-		return operation, fmt.Errorf("not an operation: %w", err)
+		return operation, errors.New(wire.Explain("", err))
 	}
 	d, ok := fsm.Lookup(operation.Kind)
 	if !ok || !d.Public {
@@ -206,7 +206,7 @@ func parseLine(text []byte) (wire.Operation, error) {
 	}
 	into := d.New()
 	if err := json.Unmarshal(operation.Args, into, json.RejectUnknownMembers(true)); err != nil {
-		return operation, fmt.Errorf("%s: %w", operation.Kind, err)
+		return operation, errors.New(wire.Explain(string(operation.Kind), err))
 	}
 	if err := fsm.Check(d.Op(into)); err != nil {
 		return operation, fmt.Errorf("%s: %w", operation.Kind, err)

@@ -35,7 +35,7 @@ func (a *API) postMaster(w http.ResponseWriter, r *http.Request) error {
 		ID string `json:"id"`
 	}
 	if err := json.Unmarshal(request.Info, &named); err != nil {
-		return message{explain("info", err), cause(err)}
+		return message{wire.Explain("info", err), cause(err)}
 	}
 	info, err := fsm.CanonicalObject(request.Info)
 	if err != nil {
