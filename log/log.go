@@ -3,6 +3,7 @@ package log
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // StateMachine is what a Log drives, from one goroutine and in index order. R is what one command
@@ -56,6 +57,13 @@ type Replicas interface {
 	Remove(ctx context.Context, id string) error
 	// Transfer hands leadership to the voter named, or to the one best caught up where to is empty.
 	Transfer(ctx context.Context, to string) error
+}
+
+// Clocks is implemented by logs that can ask the other replicas what time it is; find it by type assertion.
+type Clocks interface {
+	// Offsets asks every other replica for its wall clock and says, by id, how far each that answered before
+	// ctx ended is ahead of this node's, to within the time that its answer took.
+	Offsets(ctx context.Context) map[string]time.Duration
 }
 
 // Replica is one copy of the log.

@@ -9,6 +9,7 @@
 //	writer.go     the one writer: queue, frame, log, answers
 //	view.go       reads: View, Watch
 //	prune.go      leader duty: forget by age and count
+//	clock.go      leader duty: is this leader's clock to be believed?
 //	metrics.go    every metric and its meaning
 //
 // The life of a write: Propose encodes the operations, in the caller's goroutine, and queues them; the writer

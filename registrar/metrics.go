@@ -19,7 +19,6 @@ type Metrics struct {
 	reads        *prometheus.CounterVec
 	pruned       *prometheus.CounterVec
 	dutyFailures *prometheus.CounterVec
-	clockBehind  prometheus.Gauge
 	registry     prometheus.Registerer
 }
 
@@ -56,14 +55,10 @@ func NewMetrics(to prometheus.Registerer) *Metrics {
 			Name: "registrard_duty_failures_total",
 			Help: "Times a leader's duty ended by an error and was begun again. Alarm: anything above 0.",
 		}, []string{"duty"}),
-		clockBehind: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "registrard_clock_behind_seconds",
-			Help: "How far the leader's clock is behind the log's time when that stops it from pruning, else 0. Alarm: anything above 0.",
-		}),
 		registry: to,
 	}
 	if to != nil {
-		to.MustRegister(m.operations, m.frames, m.frameOps, m.commit, m.reads, m.pruned, m.dutyFailures, m.clockBehind)
+		to.MustRegister(m.operations, m.frames, m.frameOps, m.commit, m.reads, m.pruned, m.dutyFailures)
 	}
 	return m
 }
@@ -87,6 +82,14 @@ func (m *Metrics) watch(r *Registrar) {
 		func() float64 { return float64(state().Index()) })
 	gauge("registrard_epoch", "The last master's fencing token.", nil,
 		func() float64 { return float64(state().Epoch()) })
+	gauge("registrard_clock_fault_seconds", "How far the leader's clock is behind the log's time or off most members' clocks when that "+
+		"stops it from pruning and marking, else 0. Alarm: anything above 0.", nil, func() float64 {
+		var fault clockFault
+		if r.reign.Load() != nil && errors.As(r.ClockFault(), &fault) {
+			return fault.by.Seconds()
+		}
+		return 0
+	})
 	gauge("registrard_queue_operations", "Operations that wait to be proposed.", nil,
 		func() float64 { return float64(r.queue.len()) })
 	gauge("registrard_leading", "1 while this node leads and accepts writes, else 0.", nil, func() float64 {

@@ -11,9 +11,6 @@ import (
 // pruneSlice bounds the ids of one operation, so that a long list does not hold up other writes.
 const pruneSlice = 1000
 
-// clockTolerance is how far the leader's clock may be behind the log's before it is not trusted to prune.
-const clockTolerance = time.Minute
-
 // prune is a duty: from time to time it forgets unreachable and gone agents and completed frameworks that are
 // too old or too many, oldest first. Age is by the log's own time of the change, not by a time that a caller
 // gave. Mesos: doRegistryGc, whose deletion of neighbours (D1) it does not have.
@@ -34,14 +31,12 @@ func (r *Registrar) prune(reign context.Context) error {
 
 // pruneOnce forgets all that is due now.
 func (r *Registrar) pruneOnce(reign context.Context) error {
-	state := r.registry.State()
-	now := r.config.Now()
-	if behind := state.Time().Time().Sub(now); behind > clockTolerance {
-		r.metrics.clockBehind.Set(behind.Seconds())
-		r.logger.Error("the clock is behind the log's time: nothing is pruned", "behind", behind)
+	if fault := r.ClockFault(); fault != nil {
+		r.logger.Error("nothing is pruned", "error", fault)
 		return nil
 	}
-	r.metrics.clockBehind.Set(0)
+	state := r.registry.State()
+	now := r.config.Now()
 	var errs []error
 	for ids := range sliced(r.overdue(state, fsm.Unreachable, now)) {
 		errs = append(errs, r.forget(reign, fsm.PruneAgents{Unreachable: ids}, "unreachable", len(ids)))

@@ -27,6 +27,7 @@ type Registrar struct {
 	queue    queue
 	reads    reads
 	reign    atomic.Pointer[reign]
+	clock    atomic.Pointer[clockFault] // by the members' clocks, nil while they agree
 	running  atomic.Bool
 }
 
@@ -61,6 +62,9 @@ func New(cfg Config, l log.Log[fsm.Result], r *fsm.Registry) (*Registrar, error)
 	registrar.reads.init()
 	registrar.metrics.watch(registrar)
 	registrar.Duty("prune", registrar.prune)
+	if _, ok := l.(log.Clocks); ok {
+		registrar.Duty("clocks", registrar.compareClocks)
+	}
 	return registrar, nil
 }
 

@@ -123,3 +123,20 @@ func TestARemovedMemberSaysSo(t *testing.T) {
 		t.Errorf("the reign was disturbed: %v", context.Cause(reign))
 	}
 }
+
+// Members that answer are asked for their time; one that is down has no say.
+func TestMembersTellTheTime(t *testing.T) {
+	t.Parallel()
+	c := runCluster(t, "n1", "n2", "n3")
+	c.lead("n1")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	offsets := c.members["n1"].Offsets(ctx)
+	if len(offsets) != 2 || offsets["n2"].Abs() > patience || offsets["n3"].Abs() > patience {
+		t.Errorf("%v", offsets)
+	}
+	c.stop("n3")
+	if offsets := c.members["n1"].Offsets(ctx); len(offsets) != 1 {
+		t.Errorf("with one member down: %v", offsets)
+	}
+}
