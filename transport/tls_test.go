@@ -1,107 +1,41 @@
 package transport
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/registrard/registrard/transport/transporttest"
 )
 
-// authority signs certificates for 127.0.0.1.
-type authority struct {
-	t    *testing.T
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-}
-
-func newAuthority(t *testing.T) *authority {
+func certificates(t *testing.T, a *transporttest.Authority, serial int64, until time.Time) *Certificates {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	c, err := LoadCertificates(a.Issue(t.TempDir(), "peer", serial, until))
 	if err != nil {
 		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &authority{t, key, cert}
-}
-
-// issue writes a certificate with the serial number, its key and the authority's certificate to dir.
-func (a *authority) issue(dir string, serial int64, until time.Time) (certFile, keyFile, authorityFile string) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "peer"},
-		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			a.t.Fatal(err)
-		}
-		return path
-	}
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", keyDER), write("authority.pem", "CERTIFICATE", a.cert.Raw)
-}
-
-func (a *authority) certificates(serial int64, until time.Time) *Certificates {
-	a.t.Helper()
-	c, err := LoadCertificates(a.issue(a.t.TempDir(), serial, until))
-	if err != nil {
-		a.t.Fatal(err)
 	}
 	return c
 }
 
 // Members with certificates of one authority talk; everybody else is turned away before the preamble.
 func TestPeersAuthenticateEachOther(t *testing.T) {
-	a := newAuthority(t)
+	a := transporttest.NewAuthority(t)
 	good := time.Now().Add(time.Hour)
-	p := peer(t, "n1", "c", func(cfg *Config) { cfg.TLS = a.certificates(1, good) })
+	p := peer(t, "n1", "c", func(cfg *Config) { cfg.TLS = certificates(t, a, 1, good) })
 	answers(t, p, term(1))
 	for _, test := range []struct {
 		name  string
 		certs *Certificates
 		in    bool
 	}{
-		{"the same authority", a.certificates(2, good), true},
-		{"another authority", newAuthority(t).certificates(3, good), false},
-		{"an expired certificate", a.certificates(4, time.Now().Add(-time.Hour)), false},
+		{"the same authority", certificates(t, a, 2, good), true},
+		{"another authority", certificates(t, transporttest.NewAuthority(t), 3, good), false},
+		{"an expired certificate", certificates(t, a, 4, time.Now().Add(-time.Hour)), false},
 		{"no TLS", nil, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -128,10 +62,10 @@ func TestPeersAuthenticateEachOther(t *testing.T) {
 // New files are used by new connections, without a restart; files that do not fit together are not used,
 // and said to be wrong.
 func TestCertificatesAreReadAgain(t *testing.T) {
-	a := newAuthority(t)
+	a := transporttest.NewAuthority(t)
 	dir := t.TempDir()
 	good := time.Now().Add(time.Hour)
-	server, err := LoadCertificates(a.issue(dir, 10, good))
+	server, err := LoadCertificates(a.Issue(dir, "peer", 10, good))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +87,7 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 		}
 	}()
 	defer func() { l.Close(); <-served }()
-	client := a.certificates(11, good)
+	client := certificates(t, a, 11, good)
 	serial := func() int64 {
 		t.Helper()
 		conn, err := tls.Dial("tcp", l.Addr().String(), client.Client("127.0.0.1"))
@@ -175,7 +109,7 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	if got := serial(); got != 10 {
 		t.Fatalf("serial %d, want 10", got)
 	}
-	a.issue(dir, 12, good)
+	a.Issue(dir, "peer", 12, good)
 	touch()
 	if got := serial(); got != 12 {
 		t.Errorf("serial %d after new files, want 12", got)
@@ -190,7 +124,7 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	if server.Err() == nil {
 		t.Error("a broken key is not reported")
 	}
-	a.issue(dir, 13, good)
+	a.Issue(dir, "peer", 13, good)
 	touch()
 	if got := serial(); got != 13 || server.Err() != nil {
 		t.Errorf("serial %d, %v after good files, want 13", got, server.Err())

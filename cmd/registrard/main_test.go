@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -46,6 +47,12 @@ func (o *output) String() string {
 // startNode runs a command that serves and waits until it is ready.
 func startNode(t *testing.T, dir string, args ...string) *running {
 	t.Helper()
+	return startNodeTLS(t, dir, nil, args...)
+}
+
+// startNodeTLS is startNode, asking with TLS where a configuration for it is given.
+func startNodeTLS(t *testing.T, dir string, config *tls.Config, args ...string) *running {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -58,8 +65,13 @@ func startNode(t *testing.T, dir string, args ...string) *running {
 		r.exit <- run(ctx, append(args, "--data-dir", dir, "--http-addr", r.address, "--raft-addr", "127.0.0.1:0"), strings.NewReader(""), r.out, r.out)
 	}()
 	t.Cleanup(func() { r.end() })
+	scheme, client := "http://", &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
+	if config != nil {
+		scheme = "https://"
+	}
+	defer client.CloseIdleConnections()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		if response, err := http.Get("http://" + r.address + "/readyz"); err == nil {
+		if response, err := client.Get(scheme + r.address + "/readyz"); err == nil {
 			response.Body.Close()
 			if response.StatusCode == http.StatusOK {
 				return r

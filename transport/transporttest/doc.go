@@ -1,0 +1,3 @@
+// Package transporttest has what tests of the network need: an authority that signs certificates. It is imported by
+// tests alone.
+package transporttest
