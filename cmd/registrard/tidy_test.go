@@ -35,6 +35,7 @@ var may = map[string][]string{
 	"registrar/mastership": {"fsm", "log", "registrar", "github.com/hashicorp/go-hclog"},
 	"transport/httpapi": {"fsm", "log", "registrar", "registrar/liveness", "registrar/mastership", "transport/httpapi/wire",
 		"github.com/hashicorp/go-hclog", "github.com/prometheus/client_golang", "github.com/go-json-experiment/json"},
+	"cluster-tests/history": {"github.com/anishathalye/porcupine"},
 	"transport/client": {"fsm", "log", "registrar", "registrar/liveness", "registrar/mastership", "transport/httpapi/wire",
 		"github.com/go-json-experiment/json"},
 }
