@@ -74,6 +74,7 @@ func devCommand() *cobra.Command {
 	_ = f.Set("log-level", "warn") // the flag is there, and the value is one
 	f.Lookup("log-level").DefValue = "warn"
 	f.Lookup("log-level").Changed = false
+	logging.quiet.Add("heartbeat timeout reached, starting election") // a node by itself always begins so
 	environment(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if o.dataDir == "" {
@@ -173,9 +174,12 @@ func (f *percentFlag) Set(s string) (err error) {
 }
 
 // logging is where the log goes and how.
-type logging struct{ level, format string }
+type logging struct {
+	level, format string
+	quiet         hclog.ExcludeByMessage // what goes without saying
+}
 
-func (l logging) logger(c *cobra.Command) (hclog.Logger, error) {
+func (l *logging) logger(c *cobra.Command) (hclog.Logger, error) {
 	level := hclog.LevelFromString(l.level)
 	if level == hclog.NoLevel {
 		return nil, usage("--log-level %q is not one of trace, debug, info, warn, error", l.level)
@@ -183,7 +187,12 @@ func (l logging) logger(c *cobra.Command) (hclog.Logger, error) {
 	if l.format != "text" && l.format != "json" {
 		return nil, usage("--log-format %q is neither text nor json", l.format)
 	}
-	return hclog.New(&hclog.LoggerOptions{Name: "registrard", Level: level, Output: c.ErrOrStderr(), JSONFormat: l.format == "json"}), nil
+	return hclog.New(&hclog.LoggerOptions{
+		Name: "registrard", Level: level, Output: c.ErrOrStderr(), JSONFormat: l.format == "json",
+		Exclude: func(level hclog.Level, message string, args ...any) bool {
+			return l.quiet.Exclude(level, message, args...)
+		},
+	}), nil
 }
 
 // parseMembers reads n1=host:port,n2=host:port.
