@@ -28,8 +28,8 @@ type Config struct {
 	// Passive watches without ever marking anybody or completing a framework: registrations and heartbeats are
 	// answered all the same.
 	Passive bool
-	// Now is the wall clock, compared with the log's own time, and asked how long a pause was. Silence is
-	// measured on the monotonic clock, which nobody can set. Default time.Now.
+	// Now is the wall clock, asked how long a pause was. Silence is measured on the monotonic clock, which nobody
+	// can set. Default time.Now.
 	Now func() time.Time
 	// Logger may be nil.
 	Logger hclog.Logger

@@ -77,7 +77,7 @@ func (w *Watchman) overdueFrameworks() []string {
 		return nil
 	}
 	state, now := w.look()
-	if !w.judge(state, now) || now-max(w.roll.floor, w.alarmed) < w.cfg.Window {
+	if !w.judge(now) || now-max(w.roll.floor, w.alarmed) < w.cfg.Window {
 		return nil
 	}
 	return w.absences.overdue(state, now)

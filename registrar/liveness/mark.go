@@ -49,8 +49,8 @@ func (w *Watchman) take(reign context.Context) (batch []removal, wait time.Durat
 	if reign.Err() != nil {
 		return nil, 0
 	}
-	state, now := w.look()
-	if !w.judge(state, now) || w.roll.queued == 0 {
+	_, now := w.look()
+	if !w.judge(now) || w.roll.queued == 0 {
 		return nil, 0
 	}
 	if w.failed { // the last proposal did not happen: not before the next tick

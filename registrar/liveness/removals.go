@@ -4,15 +4,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/registrard/registrard/fsm"
 	"github.com/registrard/registrard/log"
 )
 
 // author is who marks, as records and changes name it.
 const author = "watchman"
-
-// clockTolerance is how far a leader's clock may be behind the log's.
-const clockTolerance = time.Minute
 
 // Alarm is why nobody is marked, although somebody may be due. Each stays up until its cause is gone or a
 // person decides.
@@ -22,7 +18,7 @@ const (
 	NoAlarm    Alarm = ""
 	LimitAlarm Alarm = "limit" // more agents are missing than the removal limit allows
 	HoldAlarm  Alarm = "hold"  // a person said so
-	ClockAlarm Alarm = "clock" // this leader's clock is behind the log's
+	ClockAlarm Alarm = "clock" // this leader's clock is not to be believed: see registrar.Registrar.ClockFault
 )
 
 // Removals is where the removal of silent agents stands. It is the leader's, and empty elsewhere.
@@ -51,6 +47,7 @@ type removals struct {
 	text    string
 	told    time.Duration // when the alarm was logged last
 	alarmed time.Duration // when it was up last
+	calm    time.Duration // when anybody may be marked again after it
 	held    bool          // a person said so
 	trusted bool          // a person said that the clock is right
 	failed  bool          // the last proposal did not happen
@@ -65,8 +62,8 @@ func (w *Watchman) Removals() Removals {
 	if !w.watching() {
 		return answer
 	}
-	state, now := w.look()
-	w.judge(state, now)
+	_, now := w.look()
+	w.judge(now)
 	answer.Alarm, answer.Since, answer.Message = w.alarm, w.since, w.text
 	answer.Admitted, answer.Awaited = len(w.roll.byID), w.roll.awaited
 	answer.Missing, answer.Waiting = w.roll.absent, w.roll.queued
@@ -84,12 +81,12 @@ func (w *Watchman) Approve() error {
 	if !w.watching() {
 		return fmt.Errorf("approve removals: %w", log.ErrNotLeader)
 	}
-	state, now := w.look()
+	_, now := w.look()
 	w.roll.turn(now)
-	w.held, w.trusted = false, w.trusted || w.alarm == ClockAlarm
+	w.held, w.trusted, w.calm = false, w.trusted || w.alarm == ClockAlarm, 0
 	n := w.roll.approve()
 	w.logger.Warn("removals approved", "agents", n)
-	if w.judge(state, now) {
+	if w.judge(now) {
 		w.wake()
 	}
 	return nil
@@ -103,38 +100,40 @@ func (w *Watchman) Hold() error {
 	if !w.watching() {
 		return fmt.Errorf("hold removals: %w", log.ErrNotLeader)
 	}
-	state, now := w.look()
+	_, now := w.look()
 	w.held = true
-	w.judge(state, now)
+	w.judge(now)
 	return nil
 }
 
 // judge says whether anybody may be marked now, and raises or clears the alarm.
-func (w *Watchman) judge(state *fsm.State, now time.Duration) bool {
+func (w *Watchman) judge(now time.Duration) bool {
 	recent := w.recent.count(now, w.cfg.Window)
 	missing, whole := w.roll.absent+recent, len(w.roll.byID)+recent
-	behind := state.Time().Time().Sub(w.clock.when).Round(time.Second)
+	fault := w.registrar.ClockFault()
 	switch {
 	case w.cfg.Passive:
 		w.raise(NoAlarm, now, "")
 		return false
 	case w.held:
 		w.raise(HoldAlarm, now, "removals are on hold until they are approved")
-	case behind > clockTolerance && !w.trusted:
-		w.raise(ClockAlarm, now, fmt.Sprintf("this leader's clock is %s behind the log's: correct it, or approve to go on", behind))
+	case fault != nil && !w.trusted:
+		w.raise(ClockAlarm, now, fmt.Sprintf("%s: correct it, hand leadership over, or approve to go on", fault))
 	case w.roll.queued > 0 && w.cfg.RemovalLimit.exceeded(missing, whole):
 		w.raise(LimitAlarm, now, fmt.Sprintf("%d of %d agents are missing or were marked within %s, more than the limit of %s: "+
 			"approve to have them marked, or hold", missing, whole, w.cfg.Window, w.cfg.RemovalLimit))
 	default:
 		w.raise(NoAlarm, now, "")
 	}
-	return w.alarm == NoAlarm
+	// An alarm that ends by itself ends because agents come back. Those who come back together need one heartbeat
+	// until the last of them was heard from, and must not be marked as soon as enough others were.
+	return w.alarm == NoAlarm && now >= w.calm
 }
 
 // raise sets the alarm and logs what is new, and what has stood for another window.
 func (w *Watchman) raise(alarm Alarm, now time.Duration, text string) {
 	if w.text = text; alarm != NoAlarm {
-		w.alarmed = now
+		w.alarmed, w.calm = now, now+w.cfg.Heartbeat
 	}
 	if alarm == w.alarm && (alarm == NoAlarm || now-w.told < w.cfg.Window) {
 		return

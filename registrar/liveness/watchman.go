@@ -20,6 +20,7 @@ type Registrar interface {
 	View(ctx context.Context, c registrar.Consistency) (*fsm.State, error)
 	Propose(ctx context.Context, ps []fsm.Proposal) (fsm.Result, error)
 	Duty(name string, run func(reign context.Context) error)
+	ClockFault() error
 }
 
 // Watchman knows who was heard from when, and has those marked unreachable who fell silent. It watches while
@@ -155,9 +156,9 @@ func (w *Watchman) turn() {
 	if !w.watching() {
 		return
 	}
-	state, now := w.look()
+	_, now := w.look()
 	w.roll.turn(now)
-	if w.judge(state, now) && w.roll.queued > 0 {
+	if w.judge(now) && w.roll.queued > 0 {
 		w.wake()
 	}
 }
