@@ -67,7 +67,10 @@ func (w *writers) holds(c *Cluster) {
 }
 
 // agents lists the admitted agents of this very node.
-func (n *Node) agents(t testing.TB) map[string]bool {
+func (n *Node) agents(t testing.TB) map[string]bool { t.Helper(); return n.in(t, fsm.Admitted) }
+
+// in is the agents of a phase.
+func (n *Node) in(t testing.TB, phase fsm.Phase) map[string]bool {
 	t.Helper()
 	cl, err := client.New(client.Config{Addresses: []string{n.HTTP}, AskOnly: true})
 	if err != nil {
@@ -77,7 +80,7 @@ func (n *Node) agents(t testing.TB) map[string]bool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	there := map[string]bool{}
-	for agent, err := range cl.Agents(ctx, client.AgentQuery{Phase: fsm.Admitted, Consistency: registrar.Stale}) {
+	for agent, err := range cl.Agents(ctx, client.AgentQuery{Phase: phase, Consistency: registrar.Stale}) {
 		if err != nil {
 			t.Fatal(err)
 		}

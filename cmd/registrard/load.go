@@ -2,38 +2,52 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/term"
 
 	"github.com/registrard/registrard/fsm"
 )
 
 func loadCommand() *cobra.Command {
-	var fleet string
+	var fleet, outages, until string
 	c := &cobra.Command{
-		Use:   "load --fleet FILE.csv",
-		Short: "Admit a fleet of agents",
+		Use:   "load --fleet FILE.csv | --outages FILE.csv[.xz]",
+		Short: "Admit a fleet of agents, or replay the outages of one",
 		Long: `Admit a fleet of agents from a CSV file with the columns node_name, cpu_num, gpu_capacity_num and gpu_model, in any
-order. node_name is the agent's id. Loading a file again admits what is missing.`,
+order. node_name is the agent's id. Loading a file again admits what is missing.
+
+Or replay a trace of outages, a CSV file (plain or .xz) with the columns System, nodenum, Prob Started and Prob Fixed, as
+Los Alamos published it (LA-UR-05-7318): every node is admitted as System-nodenum, and becomes unreachable and reachable
+again in the order and at the times of the trace, which are read as UTC. A record without a node, or one that begins
+within an earlier outage of the same node, is skipped and counted; one without an end lasts.`,
 		Args: arguments(cobra.NoArgs),
 	}
 	c.Flags().StringVar(&fleet, "fleet", "", "CSV file of machines")
+	c.Flags().StringVar(&outages, "outages", "", "CSV file of outages, plain or .xz")
+	c.Flags().StringVar(&until, "until", "", "replay outages up to this day, such as 2001-06-30, and no further")
 	endless(c)
 	return talking(c, func(ctx context.Context, t *talk, _ []string) error {
-		if fleet == "" {
-			return usage("--fleet is required")
+		if (fleet == "") == (outages == "") {
+			return usage("one of --fleet and --outages is required")
+		}
+		if outages != "" {
+			end, err := parseUntil(until)
+			if err != nil {
+				return err
+			}
+			trace, err := readOutages(outages)
+			if err != nil {
+				return err
+			}
+			return t.replay(ctx, trace, end)
+		}
+		if until != "" {
+			return usage("--until goes with --outages")
 		}
 		agents, err := readFleet(fleet)
 		if err != nil {
@@ -41,63 +55,6 @@ order. node_name is the agent's id. Loading a file again admits what is missing.
 		}
 		return t.admit(ctx, agents)
 	})
-}
-
-// readFleet reads the whole file before anything is proposed: an unreadable row changes nothing.
-func readFleet(name string) ([]fsm.AgentObject, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	rows := csv.NewReader(file)
-	rows.ReuseRecord = true
-	header, err := rows.Read()
-	if err != nil {
-		return nil, fmt.Errorf("%s: no header: %w", name, err)
-	}
-	columns := map[string]int{}
-	for _, column := range []string{"node_name", "cpu_num", "gpu_capacity_num", "gpu_model"} {
-		if columns[column] = slices.Index(header, column); columns[column] < 0 {
-			return nil, fmt.Errorf("%s: there is no column %s", name, column)
-		}
-	}
-	var agents []fsm.AgentObject
-	lineOf := map[string]int{}
-	for {
-		row, err := rows.Read()
-		if errors.Is(err, io.EOF) {
-			return agents, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err) // says the line
-		}
-		line, _ := rows.FieldPos(0)
-		agent, err := fleetAgent(row, columns)
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
-		}
-		if first, twice := lineOf[agent.ID]; twice {
-			return nil, fmt.Errorf("%s:%d: node %q is on line %d already", name, line, agent.ID, first)
-		}
-		lineOf[agent.ID] = line
-		agents = append(agents, agent)
-	}
-}
-
-func fleetAgent(row []string, columns map[string]int) (fsm.AgentObject, error) {
-	info := fsm.AgentInfo{ID: row[columns["node_name"]], Hostname: row[columns["node_name"]]}
-	for _, resource := range []struct{ name, column string }{{"cpus", "cpu_num"}, {"gpus", "gpu_capacity_num"}} {
-		value, err := strconv.ParseFloat(row[columns[resource.column]], 64)
-		if err != nil {
-			return fsm.AgentObject{}, fmt.Errorf("%s %q is not a number", resource.column, row[columns[resource.column]])
-		}
-		info.Resources = append(info.Resources, fsm.Resource{Name: resource.name, Scalar: &fsm.Scalar{Value: value}})
-	}
-	if model := row[columns["gpu_model"]]; model != "" {
-		info.Attributes = []fsm.Attribute{{Name: "gpu_model", Text: &fsm.Text{Value: model}}}
-	}
-	return info.Object()
 }
 
 // How a fleet is loaded.
@@ -159,40 +116,4 @@ func (t *talk) admit(ctx context.Context, agents []fsm.AgentObject) error {
 		return errSaid
 	}
 	return nil
-}
-
-// progress is a bar on a terminal and nothing elsewhere.
-type progress struct {
-	out io.Writer
-	bar *progressbar.ProgressBar
-}
-
-func newProgress(out io.Writer, total int, what string) *progress {
-	p := &progress{out: out}
-	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(out), progressbar.OptionSetItsString(what),
-			progressbar.OptionShowIts(), progressbar.OptionShowCount(), progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth())
-	}
-	return p
-}
-
-func (p *progress) add(n int) {
-	if p.bar != nil {
-		_ = p.bar.Add(n) // a bar that cannot be drawn is no reason to stop
-	}
-}
-
-// say prints a line above the bar.
-func (p *progress) say(format string, args ...any) {
-	if p.bar != nil {
-		_ = p.bar.Clear()
-	}
-	fmt.Fprintf(p.out, format+"\n", args...)
-}
-
-func (p *progress) end() {
-	if p.bar != nil {
-		_ = p.bar.Finish()
-	}
 }

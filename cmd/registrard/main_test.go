@@ -110,6 +110,8 @@ func TestCommands(t *testing.T) {
 	write(t, fleet, "node_name,cpu_num,gpu_capacity_num,gpu_model\nx1,4,0,\nx2,8,2,A100\n")
 	badFleet := filepath.Join(t.TempDir(), "bad.csv")
 	write(t, badFleet, "node_name,cpu_num,gpu_capacity_num,gpu_model\ny1,4,0,\ny2,many,2,A100\n")
+	outages := filepath.Join(t.TempDir(), "outages.csv")
+	write(t, outages, traceHeader+"9,1,6/21/2005 10:54,6/21/2005 11:00,,\n9,2,6/21/2005 10:54,,Fan,\n9,,6/21/2005 10:54,,,\n")
 	for _, c := range []struct {
 		args   []string
 		stdin  string
@@ -161,6 +163,12 @@ func TestCommands(t *testing.T) {
 		{args: []string{"load", "--fleet", fleet}, out: `^2 agents: 2 admitted, 0 already admitted, 0 rejected in `},
 		{args: []string{"load", "--fleet", fleet, "-o", "json"}, out: `^\{"admitted":0,"already_admitted":2,"rejected":0,`},
 		{args: []string{"load"}, status: 2, errOut: `--fleet`},
+		{args: []string{"load", "--outages", outages, "--fleet", fleet}, status: 2, errOut: `one of`},
+		{args: []string{"load", "--fleet", fleet, "--until", "2005-06-21"}, status: 2, errOut: `--until goes with`},
+		{args: []string{"load", "--outages", outages, "--until", "June"}, status: 2, errOut: `"June" is not a day`},
+		{args: []string{"load", "--outages", outages}, out: `^3 records: 2 outages of 2 nodes, 1 skipped \(1 without a node\)\n5 operations: 5 changed, 0 unchanged, 0 already known, 0 rejected in .*, \d+ a second\n$`},
+		{args: []string{"load", "--outages", outages, "-o", "json"}, status: 1, out: `"already_known":2,"events":3,"changed":2,"unchanged":0,"rejected":1,`, errOut: `agent 9-2 is unreachable`},
+		{args: []string{"agents", "--phase", "unreachable"}, out: `9-2 +unreachable +9-2 +- +- +2005-06-21T10:54:00Z +Hardware: Fan`},
 		{args: []string{"status", "-o", "yaml"}, status: 2, errOut: `--output "yaml"`},
 		{args: []string{"members", "nonsense"}, status: 2, errOut: `unknown command "nonsense"`},
 		{args: []string{"status", "--nonsense"}, status: 2, errOut: `unknown flag`},
