@@ -67,7 +67,11 @@ func found(ctx context.Context, cfg Config, id Identity, keep func(Identity) err
 				if h.Cluster != "" {
 					return amnesia(cfg, peer, h.Cluster)
 				}
-				waiting = append(waiting, fmt.Sprintf("%s (was given other initial members: %v)", peer, h.Members))
+				said := fmt.Sprintf("%s (was given other initial members: %v)", peer, h.Members)
+				if len(h.Members) == 0 {
+					said = peer + " (is starting, or was given no initial members)"
+				}
+				waiting = append(waiting, said)
 			case h.Cluster != "" && h.Founding[id.Node] == id.Nonce:
 				id.Cluster, id.Founding = h.Cluster, h.Founding
 				return keep(id)

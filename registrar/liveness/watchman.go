@@ -35,6 +35,7 @@ type Watchman struct {
 	mu       sync.Mutex
 	clock    clock
 	reign    context.Context // nil while this node does not lead
+	turned   chan struct{}   // closed, and another one made, when a reign begins or ends
 	seen     uint64          // index of the State that the next three have followed
 	roll     *roll
 	absences absences
@@ -62,11 +63,33 @@ func New(cfg Config, r Registrar) (*Watchman, error) {
 		logger:    cfg.Logger.Named("liveness"),
 		clock:     newClock(cfg.Now),
 		due:       make(chan struct{}, 1),
+		turned:    make(chan struct{}),
 		claimed:   make(map[address]chan struct{}),
 	}
 	r.Duty("liveness", w.watch)
 	r.Duty("frameworks", w.complete)
 	return w, nil
+}
+
+// Lead waits until this node leads and the watchman watches. The context that it returns is the reign, under which a
+// master does its own work. It fails with ctx's error.
+func (w *Watchman) Lead(ctx context.Context) (reign context.Context, err error) {
+	for {
+		w.mu.Lock()
+		turned := w.turned
+		if w.watching() {
+			reign = w.reign
+		}
+		w.mu.Unlock()
+		if reign != nil {
+			return reign, nil
+		}
+		select {
+		case <-turned:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // Heard is who was not recorded by a batch of heartbeats, and why. Its lists are never nil.
@@ -138,6 +161,7 @@ func (w *Watchman) begin(reign context.Context) {
 	w.roll = newRoll(w.cfg, now)
 	w.roll.reserve(state.Count(fsm.Admitted))
 	w.compare(state, now)
+	w.tell()
 	w.logger.Info("watch began", "index", state.Index(), "agents", len(w.roll.byID), "window", w.cfg.Window)
 }
 
@@ -147,6 +171,13 @@ func (w *Watchman) end() {
 	w.spared += w.roll.spared
 	w.reign, w.roll, w.absences = nil, nil, nil
 	w.removals = removals{}
+	w.tell()
+}
+
+// tell wakes those who wait for a reign to begin or end.
+func (w *Watchman) tell() {
+	close(w.turned)
+	w.turned = make(chan struct{})
 }
 
 // turn is one tick: who has become missing or due, and may anybody be marked?
