@@ -44,7 +44,8 @@ func talking(c *cobra.Command, run func(ctx context.Context, t *talk, args []str
 		if err != nil {
 			return err
 		}
-		cl, err := client.New(client.Config{Addresses: strings.Split(o.address, ","), TLS: config, AskOnly: c.Annotations["node"] != ""})
+		addresses := strings.Split(o.address, ",")
+		cl, err := client.New(client.Config{Addresses: addresses, TLS: config, AskOnly: c.Annotations["node"] != ""})
 		if err != nil {
 			return usageError{err}
 		}
@@ -55,7 +56,7 @@ func talking(c *cobra.Command, run func(ctx context.Context, t *talk, args []str
 			ctx, cancel = context.WithTimeout(ctx, o.timeout)
 			defer cancel()
 		}
-		return run(ctx, &talk{Client: cl, command: c, json: o.output == "json", timeout: o.timeout}, args)
+		return run(ctx, &talk{Client: cl, command: c, json: o.output == "json", timeout: o.timeout, addresses: addresses, tls: config}, args)
 	}
 	return c
 }
@@ -90,6 +91,9 @@ type talk struct {
 	json    bool
 	stale   bool
 	timeout time.Duration
+	// For those who connect by themselves.
+	addresses []string
+	tls       *tls.Config
 }
 
 // printJSON prints an answer as it came.

@@ -85,10 +85,11 @@ func rootCommand() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("serve", devCommand(), serveCommand(), demoCommand())
+	add("serve", devCommand(), serveCommand(), demoCommand(), benchCommand())
 	add("write", opCommand(), loadCommand(), removalsCommand(), membersCommand())
 	add("read", agentsCommand(), agentCommand(), registryCommand(), frameworksCommand(), quotasCommand(), weightsCommand(),
 		maintenanceCommand(), masterCommand(), watchCommand(), statusCommand())
+	root.AddCommand(benchNodeCommand())
 	return root
 }
 

@@ -32,6 +32,19 @@ func (p *progress) add(n int) {
 	}
 }
 
+// show says what is being done and how far it is; of is 0 where nobody knows.
+func (p *progress) show(what string, done, of int) {
+	if p.bar == nil {
+		return
+	}
+	p.bar.Describe(what)
+	if of == 0 {
+		of = -1
+	}
+	p.bar.ChangeMax(of)
+	_ = p.bar.Set(done)
+}
+
 // say prints a line above the bar.
 func (p *progress) say(format string, args ...any) {
 	if p.bar != nil {

@@ -13,8 +13,10 @@ import (
 	"github.com/registrard/registrard/registrar/liveness"
 )
 
-func serveCommand() *cobra.Command {
-	o := serverOptions{backend: backendRaft}
+func serveCommand() *cobra.Command { return serving(serverOptions{backend: backendRaft}) }
+
+// serving is the command that runs a member.
+func serving(o serverOptions) *cobra.Command {
 	var initial string
 	c := &cobra.Command{
 		Use:   "serve --id ID --data-dir DIR --http-addr HOST:PORT --raft-addr HOST:PORT",

@@ -47,6 +47,9 @@ type serverOptions struct {
 	watch         bool // mark silent agents
 	liveness      liveness.Config
 	shutdown      time.Duration
+
+	// inside is called once the node runs, in a goroutine of its own, and the node ends with it; nil: nothing is.
+	inside func(ctx context.Context, node *registrar.Registrar, watchman *liveness.Watchman, l log.Log[fsm.Result]) error
 }
 
 // serve opens everything, runs until ctx ends or the log does, and shuts down in order. ready is called once the
@@ -114,6 +117,12 @@ func (o serverOptions) serve(ctx context.Context, logger hclog.Logger, ready fun
 		work.Go(func() error {
 			api.Announce(running, wire.Member{ID: o.id, RaftAddr: sockets.raftAddr, HTTPAddr: sockets.httpAddr, Format: fsm.Format})
 			return nil
+		})
+	}
+	if o.inside != nil {
+		work.Go(func() error {
+			defer stop()
+			return o.inside(running, node, watchman, l)
 		})
 	}
 	select {
