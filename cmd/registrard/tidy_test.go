@@ -24,10 +24,11 @@ const module = "github.com/registrard/registrard"
 var may = map[string][]string{
 	"fsm":               {"github.com/vmihailenco/msgpack/v5", "github.com/tidwall/btree", "github.com/go-json-experiment/json"},
 	"log":               {},
+	"log/disk":          {},
 	"log/logtest":       {"log", "go.uber.org/goleak"},
 	"log/memlog":        {"log"},
-	"log/raftlog":       {"log", "log/raftlog/store", "transport", "github.com/hashicorp"},
-	"log/raftlog/store": {"github.com/hashicorp", "go.etcd.io/bbolt"},
+	"log/raftlog":       {"log", "log/disk", "log/raftlog/store", "transport", "github.com/hashicorp"},
+	"log/raftlog/store": {"log/disk", "github.com/hashicorp", "go.etcd.io/bbolt"},
 	"transport":         {"github.com/hashicorp"},
 	"registrar":         {"fsm", "log", "github.com/hashicorp/go-hclog", "github.com/prometheus/client_golang"},
 	"registrar/liveness": {"fsm", "log", "registrar", "github.com/hashicorp/go-hclog", "github.com/prometheus/client_golang", "github.com/go-json-experiment/json",

@@ -8,13 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 // What a member's directory holds, beside the directory of snapshots that the store makes.
 const (
 	identityName = "identity.json"
-	lockName     = "lock"
 	logName      = "log"
 	voteName     = "vote.db"
 	snapshotName = "snapshots"
@@ -68,55 +68,7 @@ func (id Identity) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, identityName)
-	if err := writeFile(path+".tmp", append(b, '\n')); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".tmp", path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func writeFile(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err = f.Write(b); err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// claim makes the directory if need be and locks it, so that no other process uses it.
-func claim(dir string) (lock *os.File, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return nil, err
-	}
-	lock, err = os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		lock.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("directory %s is in use by another process", dir)
-		}
-		return nil, fmt.Errorf("lock directory %s: %w", dir, err)
-	}
-	return lock, nil
+	return disk.Replace(filepath.Join(dir, identityName), append(b, '\n'))
 }
 
 // identify reads whose directory it is, or begins a new identity where it is empty.

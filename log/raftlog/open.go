@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/registrard/registrard/log"
+	"github.com/registrard/registrard/log/disk"
 	"github.com/registrard/registrard/log/raftlog/store"
 	"github.com/registrard/registrard/transport"
 )
@@ -73,7 +74,7 @@ func Open[R any](ctx context.Context, cfg Config, m log.StateMachine[R]) (_ *Log
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	if l.lock, err = claim(cfg.Dir); err != nil {
+	if l.lock, err = disk.Claim(cfg.Dir); err != nil {
 		return nil, err
 	}
 	id, err := identify(cfg)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/raft-wal/types"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 func (l *Log) listed() []types.SegmentInfo {
@@ -126,11 +128,11 @@ func used(t *testing.T, path string) (size, n int) {
 // outcomes counts, so that a test can show that its injuries were felt.
 type outcomes struct{ named, harmless int }
 
-// judge accepts an error that is ErrDamaged and names something in dir, or intact data.
+// judge accepts an error that is disk.ErrDamaged and names something in dir, or intact data.
 func (o *outcomes) judge(t *testing.T, what, dir string, err error, intact func() error) {
 	t.Helper()
 	switch {
-	case errors.Is(err, ErrDamaged) && strings.Contains(err.Error(), dir):
+	case errors.Is(err, disk.ErrDamaged) && strings.Contains(err.Error(), dir):
 		o.named++
 	case err != nil:
 		t.Errorf("%s: %v, want damage and the file's name", what, err)
@@ -214,10 +216,10 @@ func TestDamageWhileOpen(t *testing.T) {
 	}
 	f.Close()
 	var e raft.Log
-	if err := l.GetLog(1, &e); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), file) {
+	if err := l.GetLog(1, &e); !errors.Is(err, disk.ErrDamaged) || !strings.Contains(err.Error(), file) {
 		t.Errorf("read a damaged entry: %v", err)
 	}
-	if !errors.Is(reason, ErrDamaged) {
+	if !errors.Is(reason, disk.ErrDamaged) {
 		t.Errorf("the guard was told %v", reason)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 // sumSize is what an entry grows by: its checksum, at the end of Extensions.
@@ -22,9 +24,9 @@ func sum(e *raft.Log) uint32 {
 	binary.LittleEndian.PutUint64(head[25:], uint64(len(e.Extensions)))
 	binary.LittleEndian.PutUint64(head[33:], uint64(e.AppendedAt.Unix()))
 	binary.LittleEndian.PutUint64(head[41:], uint64(e.AppendedAt.Nanosecond()))
-	c := crc32.Update(0, castagnoli, head[:])
-	c = crc32.Update(c, castagnoli, e.Data)
-	return crc32.Update(c, castagnoli, e.Extensions)
+	c := crc32.Update(0, disk.Castagnoli, head[:])
+	c = crc32.Update(c, disk.Castagnoli, e.Data)
+	return crc32.Update(c, disk.Castagnoli, e.Extensions)
 }
 
 // seal returns copies of the entries that carry their checksums. The data is shared: raft goes on using

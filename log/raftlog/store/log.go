@@ -11,6 +11,8 @@ import (
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/segment"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 // MaxEntry is the most bytes that the data of one entry may have. A larger one would be written and could
@@ -38,11 +40,11 @@ type Log struct {
 	segments *segments
 
 	mu   sync.Mutex // one write at a time, so that high never says more than is there
-	high *mark      // highest index written
+	high *disk.Mark // highest index written
 }
 
 // OpenLog opens the log in dir, or starts an empty one where dir is empty, and reads it from end to end. It
-// fails with ErrDamaged, naming file and index, unless every entry that was ever acknowledged is there and
+// fails with disk.ErrDamaged, naming file and index, unless every entry that was ever acknowledged is there and
 // whole; what that cannot see is in the package comment.
 func OpenLog(dir string, cfg LogConfig) (*Log, error) {
 	if cfg.Logger == nil {
@@ -66,15 +68,15 @@ func (l *Log) open() error {
 	if err := l.prepare(path); err != nil {
 		return err
 	}
-	high, index, _, err := openMark(path)
+	high, index, _, err := disk.OpenMark(path)
 	if err != nil {
 		return err
 	}
 	l.high, l.segments.written = high, index
-	if listed, err := exists(l.segments.path); err != nil {
+	if listed, err := disk.Exists(l.segments.path); err != nil {
 		return err
 	} else if !listed && index > 0 {
-		return damaged(l.segments.path, "missing, though entry %d was written", index)
+		return disk.Damaged(l.segments.path, "missing, though entry %d was written", index)
 	}
 	err = safely(l.dir, func() error {
 		l.wal, err = wal.Open(l.dir, wal.WithLogger(l.cfg.Logger), wal.WithMetaStore(l.segments),
@@ -89,19 +91,19 @@ func (l *Log) open() error {
 		return err
 	}
 	if last < index {
-		return damaged(l.segments.holding(last+1), "the log ends at entry %d, but entry %d was written", last, index)
+		return disk.Damaged(l.segments.holding(last+1), "the log ends at entry %d, but entry %d was written", last, index)
 	}
-	return l.high.write(last, 0, false)
+	return l.high.Write(last, 0, false)
 }
 
 // prepare starts a log in an empty directory, and refuses one from which its files have gone: raft-wal would
 // delete the segments that it finds no list of.
 func (l *Log) prepare(high string) error {
-	marked, err := exists(high)
+	marked, err := disk.Exists(high)
 	if err != nil {
 		return err
 	}
-	listed, err := exists(l.segments.path)
+	listed, err := disk.Exists(l.segments.path)
 	if err != nil {
 		return err
 	}
@@ -111,11 +113,11 @@ func (l *Log) prepare(high string) error {
 	}
 	switch {
 	case !listed && len(stored) > 0:
-		return damaged(l.segments.path, "missing, though %s is there", filepath.Base(stored[0]))
+		return disk.Damaged(l.segments.path, "missing, though %s is there", filepath.Base(stored[0]))
 	case !marked && listed:
-		return damaged(high, "missing, though %s is there", filepath.Base(l.segments.path))
+		return disk.Damaged(high, "missing, though %s is there", filepath.Base(l.segments.path))
 	case !marked:
-		return createMark(high, 0, 0)
+		return disk.CreateMark(high, 0, 0)
 	}
 	return nil
 }
@@ -149,7 +151,7 @@ func (l *Log) read(index uint64, e *raft.Log) error {
 		err = unseal(index, e)
 	}
 	if err != nil {
-		return damaged(l.segments.holding(index), "entry %d: %w", index, err)
+		return disk.Damaged(l.segments.holding(index), "entry %d: %w", index, err)
 	}
 	return nil
 }
@@ -204,7 +206,7 @@ func (l *Log) StoreLogs(entries []*raft.Log) error {
 		if err := l.wal.StoreLogs(sealed); err != nil {
 			return err
 		}
-		return l.high.write(last, 0, false)
+		return l.high.Write(last, 0, false)
 	})
 }
 
@@ -220,11 +222,11 @@ func (l *Log) DeleteRange(low, high uint64) error {
 		switch {
 		case low > first && high >= last:
 			// The mark is lowered first, and for sure: a mark above what is there would be a false alarm.
-			if err := l.high.write(low-1, 0, true); err != nil {
+			if err := l.high.Write(low-1, 0, true); err != nil {
 				return err
 			}
 		case low <= first && high >= last:
-			if err := l.high.write(0, 0, true); err != nil {
+			if err := l.high.Write(0, 0, true); err != nil {
 				return err
 			}
 		default:
@@ -253,7 +255,7 @@ func (l *Log) Close() error {
 		err = l.wal.Close()
 	}
 	if l.high != nil {
-		err = errors.Join(err, l.high.close())
+		err = errors.Join(err, l.high.Close())
 	}
 	return err
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -283,7 +285,7 @@ func TestCrashWhileSealing(t *testing.T) {
 	files := l.listed()
 	if err := errors.Join(
 		os.WriteFile(l.segments.path, before, 0o600),
-		os.WriteFile(filepath.Join(dir, "high-water"), encodeMark(10, 0), 0o600),
+		disk.CreateMark(filepath.Join(dir, "high-water"), 10, 0),
 		os.Remove(l.segments.file(files[1])),
 		flip(l.segments.file(files[0]), smallSegment),
 	); err != nil {

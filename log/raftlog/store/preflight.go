@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 // CheckSnapshots is to be called before raft is started, or started again, on a log and its snapshots. It
@@ -22,7 +24,7 @@ import (
 //     meet, is emptied, as the Raft paper (section 5 of the extended version, figure 13) has a follower do
 //     when it installs a snapshot: a crash can come between the two.
 //
-// Everything else is ErrDamaged, naming the file, with nothing changed.
+// Everything else is disk.ErrDamaged, naming the file, with nothing changed.
 func CheckSnapshots(s *Snapshots, l *Log) error {
 	names, err := s.names()
 	if err != nil {
@@ -55,7 +57,7 @@ func CheckSnapshots(s *Snapshots, l *Log) error {
 		return errors.Join(bad...)
 	}
 	if gap {
-		return damaged(l.segments.holding(first),
+		return disk.Damaged(l.segments.holding(first),
 			"the log starts at entry %d, but the newest snapshot in %s ends at %d", first, s.dir, at)
 	}
 	for i, err := range bad {
@@ -90,17 +92,17 @@ func (s *Snapshots) verify(n name) (*raft.SnapshotMeta, error) {
 	dir := filepath.Join(s.dir, n.id)
 	content, err := os.ReadFile(filepath.Join(dir, metaFile))
 	if err != nil {
-		return nil, damaged(dir, "%w", err)
+		return nil, disk.Damaged(dir, "%w", err)
 	}
 	var meta raft.SnapshotMeta
 	if err := json.Unmarshal(content, &meta); err != nil {
-		return nil, damaged(filepath.Join(dir, metaFile), "%w", err)
+		return nil, disk.Damaged(filepath.Join(dir, metaFile), "%w", err)
 	}
 	if meta.ID != n.id || meta.Index != n.index || meta.Term != n.term || meta.Version != raft.SnapshotVersionMax {
-		return nil, damaged(filepath.Join(dir, metaFile), "it is of another snapshot")
+		return nil, disk.Damaged(filepath.Join(dir, metaFile), "it is of another snapshot")
 	}
 	if info, err := os.Stat(filepath.Join(dir, stateFile)); err != nil || info.Size() != meta.Size {
-		return nil, damaged(filepath.Join(dir, stateFile), "not %d bytes: %w", meta.Size, cmp.Or(err, errSize))
+		return nil, disk.Damaged(filepath.Join(dir, stateFile), "not %d bytes: %w", meta.Size, cmp.Or(err, errSize))
 	}
 	opened, r, err := s.Open(n.id)
 	if err != nil {
@@ -124,7 +126,7 @@ func (s *Snapshots) setAside(n name) error {
 	if err := os.Rename(filepath.Join(s.dir, n.id), to); err != nil {
 		return fmt.Errorf("set a damaged snapshot aside: %w", err)
 	}
-	return errors.Join(syncDir(s.dir), syncDir(aside))
+	return errors.Join(disk.SyncDir(s.dir), disk.SyncDir(aside))
 }
 
 // sortNames puts the newest first, in raft's order.

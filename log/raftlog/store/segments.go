@@ -17,6 +17,8 @@ import (
 	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 // segments is the list of the log's segment files, as raft-wal keeps it: a checksummed line of JSON that is
@@ -45,7 +47,7 @@ func (s *segments) Load(string) (types.PersistentState, error) {
 	}
 	state, err := decodeSegments(content)
 	if err != nil {
-		return types.PersistentState{}, damaged(s.path, "%w", err)
+		return types.PersistentState{}, disk.Damaged(s.path, "%w", err)
 	}
 	s.remember(state)
 	if err := s.finishSeal(&state); err != nil {
@@ -60,7 +62,7 @@ func (s *segments) CommitState(state types.PersistentState) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(s.path, content); err != nil {
+	if err := disk.Replace(s.path, content); err != nil {
 		return err
 	}
 	s.remember(state)
@@ -72,14 +74,14 @@ func encodeSegments(state types.PersistentState) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fmt.Appendf(nil, "%08x %s\n", crc32.Checksum(list, castagnoli), list), nil
+	return fmt.Appendf(nil, "%08x %s\n", crc32.Checksum(list, disk.Castagnoli), list), nil
 }
 
 func decodeSegments(content []byte) (types.PersistentState, error) {
 	var state types.PersistentState
 	digits, list, ok := bytes.Cut(content, []byte(" "))
 	list, whole := bytes.CutSuffix(list, []byte("\n"))
-	if !ok || !whole || string(digits) != fmt.Sprintf("%08x", crc32.Checksum(list, castagnoli)) {
+	if !ok || !whole || string(digits) != fmt.Sprintf("%08x", crc32.Checksum(list, disk.Castagnoli)) {
 		return state, errors.New("checksum does not match")
 	}
 	return state, json.Unmarshal(list, &state)
@@ -107,14 +109,14 @@ func (s *segments) finishSeal(state *types.PersistentState) error {
 	sealed, start, err := w.Sealed()
 	last := w.LastIndex()
 	if err := errors.Join(err, w.Close()); err != nil {
-		return damaged(s.file(*tail), "%w", err)
+		return disk.Damaged(s.file(*tail), "%w", err)
 	}
 	if !sealed || max(last, tail.BaseIndex-1) < s.written {
 		return nil // nothing to do, or damage, which is for OpenLog to find as it is
 	}
 	indexed, err := s.indexed(*tail, start)
 	if err != nil {
-		return damaged(s.file(*tail), "%w", err)
+		return disk.Damaged(s.file(*tail), "%w", err)
 	}
 	if last == 0 || indexed != last-tail.BaseIndex+1 {
 		return s.unindex(*tail, start)
@@ -199,7 +201,7 @@ func newFiler(dir string) filer {
 func (f filer) Open(info types.SegmentInfo) (types.SegmentReader, error) {
 	r, err := f.Filer.Open(info)
 	if err != nil {
-		return nil, damaged(filepath.Join(f.dir, segment.FileName(info)), "%w", err)
+		return nil, disk.Damaged(filepath.Join(f.dir, segment.FileName(info)), "%w", err)
 	}
 	return r, nil
 }
@@ -208,7 +210,7 @@ func (f filer) Open(info types.SegmentInfo) (types.SegmentReader, error) {
 func (f filer) RecoverTail(info types.SegmentInfo) (types.SegmentWriter, error) {
 	w, err := f.Filer.RecoverTail(info)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, damaged(filepath.Join(f.dir, segment.FileName(info)), "%w", err)
+		return nil, disk.Damaged(filepath.Join(f.dir, segment.FileName(info)), "%w", err)
 	}
 	return w, err
 }

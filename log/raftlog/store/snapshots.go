@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 // syncEvery bytes a snapshot being written is synced, so that the sync at its end does not hold up the
@@ -56,7 +58,7 @@ func header(m *raft.SnapshotMeta) []byte {
 	buf = binary.LittleEndian.AppendUint64(buf, m.Index)
 	buf = binary.LittleEndian.AppendUint64(buf, m.Term)
 	buf = binary.LittleEndian.AppendUint64(buf, m.ConfigurationIndex)
-	return binary.LittleEndian.AppendUint32(buf, crc32.Checksum(raft.EncodeConfiguration(m.Configuration), castagnoli))
+	return binary.LittleEndian.AppendUint32(buf, crc32.Checksum(raft.EncodeConfiguration(m.Configuration), disk.Castagnoli))
 }
 
 const headerSize = 8 + 3*8 + 4
@@ -72,7 +74,7 @@ func (s *Snapshots) Create(version raft.SnapshotVersion, index, term uint64, con
 	dir := filepath.Join(s.dir, inner.ID()+".tmp")
 	sink.file, err = os.Open(filepath.Join(dir, stateFile))
 	if err == nil {
-		err = errors.Join(os.Chmod(dir, 0o700), sink.file.Chmod(0o600), os.Chmod(filepath.Join(dir, metaFile), 0o600), syncDir(dir))
+		err = errors.Join(os.Chmod(dir, 0o700), sink.file.Chmod(0o600), os.Chmod(filepath.Join(dir, metaFile), 0o600), disk.SyncDir(dir))
 	}
 	if err == nil {
 		_, err = sink.Write(header(&raft.SnapshotMeta{
@@ -129,10 +131,10 @@ func (s *Snapshots) List() ([]*raft.SnapshotMeta, error) {
 func (s *Snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	meta, r, err := s.files.Open(id)
 	if err != nil {
-		return nil, nil, damaged(filepath.Join(s.dir, id), "%w", err)
+		return nil, nil, disk.Damaged(filepath.Join(s.dir, id), "%w", err)
 	}
 	if err := checkHeader(meta, r); err != nil {
-		return nil, nil, errors.Join(damaged(filepath.Join(s.dir, id), "%w", err), r.Close())
+		return nil, nil, errors.Join(disk.Damaged(filepath.Join(s.dir, id), "%w", err), r.Close())
 	}
 	meta.Size -= headerSize
 	return meta, r, nil
@@ -183,7 +185,7 @@ func (s *Snapshots) names() ([]name, error) {
 		}
 		n := name{id: e.Name()}
 		if _, err := fmt.Sscanf(n.id, "%d-%d-%d", &n.term, &n.index, &n.milli); err != nil {
-			return nil, damaged(filepath.Join(s.dir, n.id), "not the name of a snapshot")
+			return nil, disk.Damaged(filepath.Join(s.dir, n.id), "not the name of a snapshot")
 		}
 		names = append(names, n)
 	}

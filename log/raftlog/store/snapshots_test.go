@@ -9,6 +9,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/raft-wal/types"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 func segmentsState(n uint64) types.PersistentState {
@@ -136,7 +138,7 @@ func TestLogAndSnapshotMustJoin(t *testing.T) {
 			}
 			err := CheckSnapshots(s, l)
 			if test.named {
-				if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), dir) {
+				if !errors.Is(err, disk.ErrDamaged) || !strings.Contains(err.Error(), dir) {
 					t.Errorf("got %v, want it named", err)
 				}
 				holds(t, l, test.log)

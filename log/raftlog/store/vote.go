@@ -14,6 +14,8 @@ import (
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 // The keys that raft uses.
@@ -36,7 +38,7 @@ func (b ballot) encode() []byte {
 	buf = binary.LittleEndian.AppendUint64(buf, b.term)
 	buf = binary.LittleEndian.AppendUint64(buf, b.voteTerm)
 	buf = append(buf, b.candidate...)
-	return binary.LittleEndian.AppendUint32(buf, crc32.Checksum(buf, castagnoli))
+	return binary.LittleEndian.AppendUint32(buf, crc32.Checksum(buf, disk.Castagnoli))
 }
 
 func decodeBallot(buf []byte) (ballot, error) {
@@ -44,7 +46,7 @@ func decodeBallot(buf []byte) (ballot, error) {
 	if end < 24 {
 		return ballot{}, fmt.Errorf("a record of %d bytes", len(buf))
 	}
-	if binary.LittleEndian.Uint32(buf[end:]) != crc32.Checksum(buf[:end], castagnoli) {
+	if binary.LittleEndian.Uint32(buf[end:]) != crc32.Checksum(buf[:end], disk.Castagnoli) {
 		return ballot{}, errors.New("checksum does not match")
 	}
 	return ballot{
@@ -66,7 +68,7 @@ type Vote struct {
 	path  string
 	guard *Guard
 	bolt  *raftboltdb.BoltStore
-	mark  *mark
+	mark  *disk.Mark
 
 	mu       sync.Mutex
 	ballot   ballot
@@ -81,7 +83,7 @@ func summed(c uint32) uint64 { return 1<<32 | uint64(c) }
 var ballotKey = []byte("ballot")
 
 // OpenVote opens the file, or makes it together with its mark, path with ".mark" added. It fails with
-// ErrDamaged, naming the file, when the last ballot is not there and whole, and when another process has it
+// disk.ErrDamaged, naming the file, when the last ballot is not there and whole, and when another process has it
 // open.
 func OpenVote(path string, guard *Guard) (*Vote, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -96,20 +98,20 @@ func OpenVote(path string, guard *Guard) (*Vote, error) {
 
 func (v *Vote) open() error {
 	markPath := v.path + ".mark"
-	stored, err := exists(v.path)
+	stored, err := disk.Exists(v.path)
 	if err != nil {
 		return err
 	}
-	if marked, err := exists(markPath); err != nil {
+	if marked, err := disk.Exists(markPath); err != nil {
 		return err
 	} else if stored && !marked {
-		return damaged(markPath, "missing, though %s is there", filepath.Base(v.path))
+		return disk.Damaged(markPath, "missing, though %s is there", filepath.Base(v.path))
 	} else if !marked {
-		if err := createMark(markPath, 0, writing); err != nil {
+		if err := disk.CreateMark(markPath, 0, writing); err != nil {
 			return err
 		}
 	}
-	mark, number, sum, err := openMark(markPath)
+	mark, number, sum, err := disk.OpenMark(markPath)
 	if err != nil {
 		return err
 	}
@@ -121,15 +123,15 @@ func (v *Vote) open() error {
 			return err
 		}
 	case !stored:
-		return damaged(v.path, "missing, though ballot %d was written", number)
+		return disk.Damaged(v.path, "missing, though ballot %d was written", number)
 	case sum != writing:
 		if now, err := v.sum(); err != nil {
 			return err
 		} else if now != sum {
-			return damaged(v.path, "checksum does not match")
+			return disk.Damaged(v.path, "checksum does not match")
 		}
 		// Opening the file writes to it.
-		if err := v.mark.write(number, writing, true); err != nil {
+		if err := v.mark.Write(number, writing, true); err != nil {
 			return err
 		}
 	}
@@ -137,7 +139,7 @@ func (v *Vote) open() error {
 		return err
 	}
 	if n := v.ballot.number; n != number && (sum != writing || n != number+1) {
-		return damaged(v.path, "it ends at ballot %d, but ballot %d was written", n, number)
+		return disk.Damaged(v.path, "it ends at ballot %d, but ballot %d was written", n, number)
 	}
 	return v.settle(v.ballot.number)
 }
@@ -154,10 +156,10 @@ func (v *Vote) load() error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("%s is in use by another process: %w", v.path, err)
-	case errors.Is(err, ErrDamaged), errors.Is(err, os.ErrPermission):
+	case errors.Is(err, disk.ErrDamaged), errors.Is(err, os.ErrPermission):
 		return err
 	case err != nil:
-		return damaged(v.path, "%w", err)
+		return disk.Damaged(v.path, "%w", err)
 	}
 	return safely(v.path, func() error {
 		value, err := v.bolt.Get(ballotKey)
@@ -168,7 +170,7 @@ func (v *Vote) load() error {
 			v.ballot, err = decodeBallot(value)
 		}
 		if err != nil {
-			return damaged(v.path, "%w", err)
+			return disk.Damaged(v.path, "%w", err)
 		}
 		return nil
 	})
@@ -180,7 +182,7 @@ func (v *Vote) sum() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return summed(crc32.Checksum(content, castagnoli)), nil
+	return summed(crc32.Checksum(content, disk.Castagnoli)), nil
 }
 
 // settle notes that the file holds ballot number, and nothing is being written.
@@ -189,14 +191,14 @@ func (v *Vote) settle(number uint64) error {
 	if err != nil {
 		return err
 	}
-	return v.mark.write(number, sum, true)
+	return v.mark.Write(number, sum, true)
 }
 
 // save makes b the ballot. The caller holds mu.
 func (v *Vote) save(b ballot) error {
 	b.number = v.ballot.number + 1
 	err := v.guard.Do("write term and vote to "+v.path, func() error {
-		if err := v.mark.write(v.ballot.number, writing, true); err != nil {
+		if err := v.mark.Write(v.ballot.number, writing, true); err != nil {
 			return err
 		}
 		err := safely(v.path, func() error { return v.bolt.Set(ballotKey, b.encode()) })
@@ -274,7 +276,7 @@ func (v *Vote) Close() error {
 		err = v.bolt.Close()
 	}
 	if v.mark != nil {
-		err = errors.Join(err, v.mark.close())
+		err = errors.Join(err, v.mark.Close())
 	}
 	return err
 }

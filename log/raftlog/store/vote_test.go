@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 func openVote(t *testing.T, path string) *Vote {
@@ -111,11 +113,11 @@ func TestLostBallotIsNoticed(t *testing.T) {
 			t.Fatal(err)
 		}
 		if state == "writing" {
-			if err := os.WriteFile(path+".mark", encodeMark(number, writing), 0o600); err != nil {
+			if err := disk.CreateMark(path+".mark", number, writing); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := OpenVote(path, guard(t)); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
+		if _, err := OpenVote(path, guard(t)); !errors.Is(err, disk.ErrDamaged) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", state, err)
 		}
 		v, err := restoredVote(t, path)
@@ -164,7 +166,7 @@ func TestCrashWhileVoting(t *testing.T) {
 		term uint64
 	}{{"before the transaction", before, 4}, {"after the transaction", after, 5}} {
 		if err := errors.Join(os.WriteFile(path, step.file, 0o600),
-			os.WriteFile(path+".mark", encodeMark(number, writing), 0o600)); err != nil {
+			disk.CreateMark(path+".mark", number, writing)); err != nil {
 			t.Fatal(err)
 		}
 		v := openVote(t, path)
@@ -179,7 +181,7 @@ func TestCrashWhileVoting(t *testing.T) {
 func TestCrashWhileMakingTheVoteFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "vote")
-	if err := errors.Join(createMark(path+".mark", 0, writing), os.WriteFile(path, make([]byte, 5000), 0o600)); err != nil {
+	if err := errors.Join(disk.CreateMark(path+".mark", 0, writing), os.WriteFile(path, make([]byte, 5000), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	v := openVote(t, path)
@@ -206,17 +208,6 @@ func FuzzBallot(f *testing.F) {
 		b, err := decodeBallot(content)
 		if err == nil && string(b.encode()) != string(content) {
 			t.Errorf("%x was read as %+v", content, b)
-		}
-	})
-}
-
-func FuzzMark(f *testing.F) {
-	f.Add(encodeMark(100, 7))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, content []byte) {
-		a, b, err := decodeMark(content)
-		if err == nil && string(encodeMark(a, b)) != string(content) {
-			t.Errorf("%x was read as %d, %d", content, a, b)
 		}
 	})
 }
