@@ -7,6 +7,7 @@ import (
 
 	"github.com/registrard/registrard/fsm"
 	"github.com/registrard/registrard/log"
+	"github.com/registrard/registrard/log/leveldblog"
 	"github.com/registrard/registrard/log/memlog"
 	"github.com/registrard/registrard/log/raftlog"
 	"github.com/registrard/registrard/transport"
@@ -14,16 +15,43 @@ import (
 
 // The backends.
 const (
-	backendRaft   = "raft"
-	backendMemory = "memory"
+	backendRaft    = "raft"
+	backendLevelDB = "leveldb"
+	backendMemory  = "memory"
 )
+
+// checkBackend refuses flags that a backend has no use for: who gives them expects something that will not come.
+func (o serverOptions) checkBackend() error {
+	switch o.backend {
+	case backendRaft:
+		if o.dataDir == "" {
+			return usage("--data-dir is required")
+		}
+		return nil
+	case backendLevelDB:
+		if o.dataDir == "" {
+			return usage("--data-dir is required")
+		}
+	case backendMemory:
+	default:
+		return usage("--log %q is not one of raft, leveldb, memory", o.backend)
+	}
+	if len(o.initialMembers) > 0 || o.join != "" {
+		return usage("--log %s is of one node: --initial-members and --join go with --log raft", o.backend)
+	}
+	return nil
+}
 
 // openLog opens the log that drives registry.
 func (o serverOptions) openLog(ctx context.Context, sockets *sockets, registry *fsm.Registry, logger hclog.Logger) (log.Log[fsm.Result], error) {
 	switch o.backend {
 	case backendMemory:
 		return memlog.Open(memlog.Config{ID: o.id}, registry)
-	case backendRaft:
+	case backendLevelDB:
+		return leveldblog.Open(leveldblog.Config{
+			ID: o.id, Dir: o.dataDir, SnapshotBytes: uint64(o.snapshotBytes), Logger: logger.Named("log"),
+		}, registry)
+	default:
 		peer, err := transport.Listen(transport.Config{
 			ID: o.id, Listen: sockets.raft, Advertise: sockets.raftAddr, TLS: sockets.peerTLS, Logger: logger.Named("peer"),
 		})
@@ -41,7 +69,5 @@ func (o serverOptions) openLog(ctx context.Context, sockets *sockets, registry *
 			config.Join = func(ctx context.Context) (string, error) { return o.joinCluster(ctx, sockets, logger) }
 		}
 		return raftlog.Open(ctx, config, registry)
-	default:
-		return nil, usage("--log %q is not one of raft, memory", o.backend)
 	}
 }

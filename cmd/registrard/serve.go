@@ -34,7 +34,7 @@ directory holds the cluster. A further member joins with --join and the address 
 	f.StringVar(&o.raftAddr, "raft-addr", "127.0.0.1:7051", "where members replicate")
 	f.StringVar(&initial, "initial-members", "", "found a cluster: every member's ID=HOST:PORT of its --raft-addr, comma separated")
 	f.StringVar(&o.join, "join", "", "join the cluster of which this is a member's HTTP address")
-	f.StringVar(&o.backend, "log", backendRaft, "where the log is kept: raft or memory")
+	f.StringVar(&o.backend, "log", backendRaft, "where the log is kept: raft, leveldb (one node), or memory (one node, for tests)")
 	logging := o.flags(c)
 	environment(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -45,10 +45,11 @@ directory holds the cluster. A further member joins with --join and the address 
 		switch {
 		case o.id == "":
 			return usage("--id is required")
-		case o.backend == backendRaft && o.dataDir == "":
-			return usage("--data-dir is required")
 		case o.join != "" && initial != "":
 			return usage("--join and --initial-members exclude each other")
+		}
+		if err := o.checkBackend(); err != nil {
+			return err
 		}
 		logger, err := logging.logger(c)
 		if err != nil {

@@ -26,6 +26,8 @@ type Backend struct {
 	Crash func(t testing.TB, l log.Log[Result])
 	// TooLarge is a size in bytes that no command may have; 0 where there is no limit.
 	TooLarge int
+	// Lingers names functions in which goroutines of a library wait, that end by themselves some time after a Close.
+	Lingers []string
 }
 
 // patience bounds every wait: long enough for a busy machine, and only ever waited for by a failing test.
@@ -35,7 +37,11 @@ const patience = 30 * time.Second
 // must not run beside parallel tests.
 func Run(t *testing.T, b Backend) {
 	t.Helper()
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	leaks := []goleak.Option{goleak.IgnoreCurrent()}
+	for _, f := range b.Lingers {
+		leaks = append(leaks, goleak.IgnoreTopFunction(f))
+	}
+	defer goleak.VerifyNone(t, leaks...)
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, b Backend)

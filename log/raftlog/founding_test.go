@@ -3,7 +3,6 @@ package raftlog_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/registrard/registrard/log"
+	"github.com/registrard/registrard/log/disk"
 	"github.com/registrard/registrard/log/logtest"
 	"github.com/registrard/registrard/log/raftlog"
 	"github.com/registrard/registrard/transport"
@@ -239,8 +239,8 @@ func TestFoundingGoesOnAfterACrash(t *testing.T) {
 	if err := os.MkdirAll(c.dirOf("n3"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	early := fmt.Sprintf(`{"format": 1, "node_id": "n3", "nonce": %q}`, id.Nonce)
-	if err := os.WriteFile(filepath.Join(c.dirOf("n3"), "identity.json"), []byte(early), 0o600); err != nil {
+	early := raftlog.Identity{Format: id.Format, Node: id.Node, Nonce: id.Nonce}
+	if err := disk.WriteDocument(filepath.Join(c.dirOf("n3"), "identity.json"), early); err != nil {
 		t.Fatal(err)
 	}
 	c.start("n3")
@@ -257,9 +257,8 @@ func TestFoundingGoesOnAfterACrash(t *testing.T) {
 		if err := os.MkdirAll(c.dirOf("n3"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		b := fmt.Sprintf(`{"format": 1, "node_id": "n3", "nonce": %q, "cluster_id": %q, "members": {"n1": %q, "n2": %q, "n3": %q}, "founding": {"n3": %q}}`,
-			id.Nonce, id.Cluster, id.Members["n1"], id.Members["n2"], id.Members["n3"], id.Nonce)
-		if err := os.WriteFile(filepath.Join(c.dirOf("n3"), "identity.json"), []byte(b), 0o600); err != nil {
+		id.Founding = map[string]string{"n3": id.Nonce}
+		if err := disk.WriteDocument(filepath.Join(c.dirOf("n3"), "identity.json"), id); err != nil {
 			t.Fatal(err)
 		}
 		c.start("n3")

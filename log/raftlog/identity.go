@@ -2,7 +2,6 @@ package raftlog
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,6 +30,8 @@ const identityFormat = 1
 // Identity says whose directory it is. It is read before any store is opened.
 type Identity struct {
 	Format int `json:"format"`
+	// Log names the backend whose directory it is, where that is not this one.
+	Log string `json:"log,omitempty"`
 	// Node is the member's id.
 	Node string `json:"node_id"`
 	// Cluster is empty until the member has one.
@@ -48,13 +49,12 @@ type Identity struct {
 // ReadIdentity reads the identity of a directory. Where there is none the error is fs.ErrNotExist.
 func ReadIdentity(dir string) (Identity, error) {
 	path := filepath.Join(dir, identityName)
-	b, err := os.ReadFile(path)
-	if err != nil {
+	var id Identity
+	if err := disk.ReadDocument(path, &id); err != nil {
 		return Identity{}, err
 	}
-	var id Identity
-	if err := json.Unmarshal(b, &id); err != nil {
-		return Identity{}, fmt.Errorf("%s is damaged: %w", path, err)
+	if id.Log != "" {
+		return Identity{}, fmt.Errorf("directory %s holds a %s log, not a raft one", dir, id.Log)
 	}
 	if id.Format != identityFormat {
 		return Identity{}, fmt.Errorf("%s has format %d, this program reads %d", path, id.Format, identityFormat)
@@ -64,11 +64,7 @@ func ReadIdentity(dir string) (Identity, error) {
 
 // write replaces the identity of a directory; it is on disk when write returns.
 func (id Identity) write(dir string) error {
-	b, err := json.MarshalIndent(id, "", "  ")
-	if err != nil {
-		return err
-	}
-	return disk.Replace(filepath.Join(dir, identityName), append(b, '\n'))
+	return disk.WriteDocument(filepath.Join(dir, identityName), id)
 }
 
 // identify reads whose directory it is, or begins a new identity where it is empty.
