@@ -4,7 +4,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -109,57 +108,6 @@ func TestGracefulShutdown(t *testing.T) {
 	w.stop()
 	c.agree()
 	w.holds(c)
-}
-
-// The whole fleet of gpu-fleet-4278.csv, or one made here where that is absent, is loaded with the program's own
-// command while the leader is killed half-way: every agent is admitted once and on every node.
-func TestFleetLoadedOverALeaderKilled(t *testing.T) {
-	t.Parallel()
-	fleet, agents := fleetFile(t)
-	c := newCluster(t, 3)
-	leader := c.leader()
-	load := exec.Command(binary(t), "load", "--fleet", fleet, "--address", strings.Join(c.addresses(), ","), "-o", "json")
-	var out, errOut strings.Builder
-	load.Stdout, load.Stderr = &out, &errOut
-	if err := load.Start(); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "half of the fleet", func() error {
-		status, err := leader.status()
-		if err == nil && status.Agents.Admitted < agents/2 {
-			err = fmt.Errorf("%d agents", status.Agents.Admitted)
-		}
-		return err
-	})
-	leader.kill(t)
-	if err := load.Wait(); err != nil {
-		t.Fatalf("load: %v\n%s", err, errOut.String())
-	}
-	summary := decode[struct {
-		Admitted int `json:"admitted"`
-		Already  int `json:"already_admitted"`
-		Rejected int `json:"rejected"`
-	}](t, []byte(out.String()))
-	if summary.Admitted != agents || summary.Already != 0 || summary.Rejected != 0 {
-		t.Errorf("load said %+v, want %d admitted and nothing else", summary, agents)
-	}
-	leader.restart(t)
-	agreed := c.agree()
-	for _, node := range c.Nodes {
-		if got := len(node.agents(t)); got != agents {
-			t.Errorf("%s has %d agents, want %d", node.ID, got, agents)
-		}
-		admitted := map[string]int{}
-		for _, change := range node.changes(t, agreed.Index) {
-			admitted[change.ID]++
-		}
-		for id, times := range admitted {
-			if times != 1 {
-				t.Errorf("%s: %s was changed %d times", node.ID, id, times)
-			}
-		}
-	}
-	t.Logf("loaded over the death of %s: %s", leader.ID, strings.TrimSpace(out.String()))
 }
 
 // fleetFile is the real fleet where it is to be had, and how many agents it has.
