@@ -51,7 +51,7 @@ func (op ClaimMastership) apply(tx *Txn) (bool, error) {
 	if old, ok := tx.s.Master(); ok {
 		was = old.ID
 	}
-	tx.s.epoch++
+	tx.s.epoch, tx.s.leap = tx.s.epoch+1+tx.s.leap, 0
 	put(tx, &tx.s.masters, &Master{ID: op.ID, Epoch: tx.s.epoch, Info: op.Info, TTL: op.TTL, Since: tx.now, By: tx.by}, true)
 	tx.changed(Change{ID: op.ID, Phase: "master", Was: was})
 	return true, nil

@@ -56,7 +56,7 @@ func (r requests) remember(s *State, id string, op [32]byte, o Outcome) {
 	if s.requests.len() > RequestWindow {
 		oldest := s.requests.at(s.requests.first)
 		delete(r, oldest.ID)
-		s.requestsLost = oldest.Index
+		s.requestsLost = max(s.requestsLost, oldest.Index) // a restored registry has lost more than it knows
 		s.requests.drop(s.requests.first + 1)
 	}
 }

@@ -19,7 +19,7 @@ type snapshot struct{ s *State }
 
 // head lists what a snapshot says of a State before its tables.
 func (s *State) head(digest *[32]byte) []any {
-	return []any{&s.format, &s.index, &s.time, &s.reign, &s.epoch, &s.seq, digest, &s.chain,
+	return []any{&s.format, &s.index, &s.time, &s.reign, &s.epoch, &s.leap, &s.seq, digest, &s.chain,
 		&s.requests.first, &s.requestsLost, &s.changes.first, &s.changesLost}
 }
 

@@ -36,6 +36,7 @@ type State struct {
 type totals struct {
 	format uint64
 	epoch  uint64
+	leap   uint64 // how far the next epoch is ahead of its turn; while it is not 0 no epoch is valid
 	seq    uint64 // of the youngest record
 	bytes  uint64 // of all records, as encoded
 	sum    sum    // over the records that the digest covers
@@ -98,8 +99,14 @@ func (s *State) Epoch() uint64 { return s.epoch }
 // Bytes is the size of all records as encoded. What they take in memory is some two to three times that.
 func (s *State) Bytes() uint64 { return s.bytes }
 
-// Master returns who claimed mastership last; none before the first claim and after a resignation.
-func (s *State) Master() (*Master, bool) { return s.masters.get(masterKey) }
+// Master returns who claimed mastership last; none before the first claim, after a resignation, and in a registry that
+// was restored.
+func (s *State) Master() (*Master, bool) {
+	if s.leap != 0 {
+		return nil, false
+	}
+	return s.masters.get(masterKey)
+}
 
 // Agent finds one in whatever phase it is.
 func (s *State) Agent(id string) (*Agent, bool) {
