@@ -104,7 +104,7 @@ func (r *Registry) apply(tx *Txn, p *Proposal, op [32]byte) Outcome {
 }
 
 // Snapshot captures the current State, at no cost; it is written while the registry moves on.
-func (r *Registry) Snapshot() (io.WriterTo, error) { return snapshot{r.State()}, nil }
+func (r *Registry) Snapshot() (io.WriterTo, error) { return r.State().Snapshot(), nil }
 
 // Restore replaces the State by what a Snapshot wrote. Damaged bytes are an error that leaves the State as it was.
 func (r *Registry) Restore(from io.Reader) error {

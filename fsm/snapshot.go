@@ -17,6 +17,9 @@ const snapshotMagic = "registrard snapshot\n"
 // Equal States are equal bytes.
 type snapshot struct{ s *State }
 
+// Snapshot is the State in bytes, whenever it is written: what Registry.Restore and Transplant read.
+func (s *State) Snapshot() io.WriterTo { return snapshot{s} }
+
 // head lists what a snapshot says of a State before its tables.
 func (s *State) head(digest *[32]byte) []any {
 	return []any{&s.format, &s.index, &s.time, &s.reign, &s.epoch, &s.leap, &s.seq, digest, &s.chain,
@@ -156,7 +159,11 @@ func readTable[T any, R interface {
 	var last string
 	for i := range count {
 		r := R(new(T))
-		if err := errors.Join(d.tuple(r.fields()...), d.tuple(r.mark().place()...)); err != nil {
+		err := d.tuple(r.fields()...)
+		if err == nil {
+			err = d.tuple(r.mark().place()...)
+		}
+		if err != nil {
 			return fmt.Errorf("section %d, record %d: %w", id, i, err)
 		}
 		if i > 0 && r.key() <= last {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -70,4 +72,21 @@ func (o serverOptions) openLog(ctx context.Context, sockets *sockets, registry *
 		}
 		return raftlog.Open(ctx, config, registry)
 	}
+}
+
+// restoreLog makes a log that begins with a snapshot, in an empty directory.
+func (o serverOptions) restoreLog(index uint64, state io.WriterTo) (cluster string, err error) {
+	if o.backend == backendLevelDB {
+		return leveldblog.Restore(leveldblog.Config{ID: o.id, Dir: o.dataDir}, index, state)
+	}
+	return raftlog.Restore(raftlog.Config{ID: o.id, Dir: o.dataDir}, o.raftAddr, index, state)
+}
+
+// visitLog shows what a stopped node keeps, whatever its backend.
+func visitLog(dir string, v log.Visitor) (log.Stored, error) {
+	stored, err := raftlog.Visit(dir, v)
+	if errors.Is(err, raftlog.ErrOtherLog) {
+		return leveldblog.Visit(dir, v)
+	}
+	return stored, err
 }

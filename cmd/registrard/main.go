@@ -85,10 +85,10 @@ func rootCommand() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("serve", devCommand(), serveCommand(), demoCommand(), benchCommand())
+	add("serve", devCommand(), serveCommand(), restoreCommand(), demoCommand(), benchCommand())
 	add("write", opCommand(), loadCommand(), removalsCommand(), membersCommand())
 	add("read", agentsCommand(), agentCommand(), registryCommand(), frameworksCommand(), quotasCommand(), weightsCommand(),
-		maintenanceCommand(), masterCommand(), watchCommand(), statusCommand())
+		maintenanceCommand(), masterCommand(), watchCommand(), statusCommand(), backupCommand(), inspectCommand())
 	root.AddCommand(benchNodeCommand())
 	return root
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 )
 
+const lockName = "lock"
+
 // Claim makes the directory if need be and locks it, so that no other process uses it.
 func Claim(dir string) (lock *os.File, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -17,18 +19,59 @@ func Claim(dir string) (lock *os.File, err error) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, err
 	}
-	lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err = os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		lock.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("directory %s is in use by another process", dir)
-		}
-		return nil, fmt.Errorf("lock directory %s: %w", dir, err)
+	if err := flock(lock, dir); err != nil {
+		return nil, err
 	}
 	return lock, nil
+}
+
+// ClaimEmpty is Claim for a directory that holds nothing yet.
+func ClaimEmpty(dir string) (lock *os.File, err error) {
+	if lock, err = Claim(dir); err != nil {
+		return nil, err
+	}
+	files, err := os.ReadDir(dir)
+	for _, f := range files {
+		if f.Name() != lockName && err == nil {
+			err = fmt.Errorf("directory %s is not empty: it holds %s, and nothing is overwritten", dir, f.Name())
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
+}
+
+// Peek keeps other processes out of a directory that is only read, and changes nothing in it.
+func Peek(dir string) (unlock func(), err error) {
+	lock, err := os.Open(filepath.Join(dir, lockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil // never opened by a process
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(lock, dir); err != nil {
+		return nil, err
+	}
+	return func() { _ = lock.Close() }, nil
+}
+
+// flock locks or fails at once.
+func flock(lock *os.File, dir string) error {
+	err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return nil
+	}
+	_ = lock.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("directory %s is in use by another process", dir)
+	}
+	return fmt.Errorf("lock directory %s: %w", dir, err)
 }
 
 // Replace writes a file that is there, whole and durable, or unchanged.

@@ -49,6 +49,15 @@ func CreateMark(path string, a, b uint64) error {
 	return Replace(path, encodeMark(a, b))
 }
 
+// ReadMark is the first number of a mark's content, for who only reads.
+func ReadMark(path string, content []byte) (uint64, error) {
+	a, _, err := decodeMark(content)
+	if err != nil {
+		return 0, Damaged(path, "%w", err)
+	}
+	return a, nil
+}
+
 // OpenMark locks and reads it; fs.ErrNotExist where there is none.
 func OpenMark(path string) (m *Mark, a, b uint64, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

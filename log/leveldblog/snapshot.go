@@ -148,7 +148,7 @@ func (s *store) adopt(ref snapshotRef) error {
 	}
 	batch := new(leveldb.Batch)
 	batch.Put(snapshotKey, seal(snapshotKey, value))
-	for index := s.snapshot.Index + 1; index <= ref.Index; index++ {
+	for index := s.snapshot.Index + 1; index <= min(ref.Index, s.last); index++ {
 		batch.Delete(entryKey(index))
 	}
 	if err := s.db.Write(batch, &opt.WriteOptions{Sync: true}); err != nil {

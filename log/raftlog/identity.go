@@ -27,6 +27,9 @@ func SnapshotsDir(dir string) string { return dir }
 
 const identityFormat = 1
 
+// ErrOtherLog: the directory belongs to another backend.
+var ErrOtherLog = errors.New("another kind of log")
+
 // Identity says whose directory it is. It is read before any store is opened.
 type Identity struct {
 	Format int `json:"format"`
@@ -54,7 +57,7 @@ func ReadIdentity(dir string) (Identity, error) {
 		return Identity{}, err
 	}
 	if id.Log != "" {
-		return Identity{}, fmt.Errorf("directory %s holds a %s log, not a raft one", dir, id.Log)
+		return Identity{}, fmt.Errorf("%w: directory %s holds a %s log, not a raft one", ErrOtherLog, dir, id.Log)
 	}
 	if id.Format != identityFormat {
 		return Identity{}, fmt.Errorf("%s has format %d, this program reads %d", path, id.Format, identityFormat)

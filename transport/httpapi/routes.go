@@ -42,6 +42,7 @@ func (a *API) route() {
 		{"GET /v1/weights", reader, a.getWeights},
 		{"GET /v1/maintenance", reader, a.getMaintenance},
 		{"GET /v1/providers", reader, a.getProviders},
+		{"GET /v1/backup", reader, a.getBackup},
 		{"GET /v1/watch", self, a.getWatch},
 		{"GET /v1/master", reader, a.getMaster},
 		{"POST /v1/master", leader, a.postMaster},
