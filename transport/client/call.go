@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -107,7 +108,7 @@ func (c *Client) ask(ctx context.Context, node, method, path string, body []byte
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		return lost(method, node, err)
+		return lost(method, node, true, err)
 	}
 	if response.StatusCode != http.StatusOK {
 		return refusal(node, response, text)
@@ -137,17 +138,19 @@ func (c *Client) send(ctx context.Context, node, method, path string, body []byt
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	response, err := c.http.Do(request)
+	// The head is in a buffer before it is told of, and on the wire only after.
+	var sent atomic.Bool
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
+	response, err := c.http.Do(request.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
-		return nil, lost(method, node, err)
+		return nil, lost(method, node, sent.Load(), err)
 	}
 	return response, nil
 }
 
 // lost says what it means that no answer came.
-func lost(method, node string, err error) error {
-	var op *net.OpError
-	if method == http.MethodGet || errors.As(err, &op) && op.Op == "dial" {
+func lost(method, node string, sent bool, err error) error {
+	if method == http.MethodGet || !sent {
 		return fmt.Errorf("%s %w: %w", node, errUnreachable, err)
 	}
 	return fmt.Errorf("%w: %s did not answer: %w", log.ErrUncertain, node, err)
