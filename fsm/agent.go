@@ -117,11 +117,16 @@ func (tx *Txn) moveAgent(agent Agent, to Phase, since Time, reason string) bool 
 }
 
 func (tx *Txn) writeAgent(agent Agent, was Phase, moved bool) bool {
-	if moved && was != 0 {
-		drop(tx, tx.s.agents(was), agent.ID)
-	}
-	if !put(tx, tx.s.agents(agent.Phase), &agent, moved) {
-		return false
+	table := tx.s.agents(agent.Phase)
+	if !moved {
+		if !put(tx, table, &agent, false) {
+			return false
+		}
+	} else {
+		if was != 0 {
+			drop(tx, tx.s.agents(was), agent.ID)
+		}
+		place(tx, table, &agent, nil) // an agent is in one phase at most
 	}
 	change := Change{ID: agent.ID, Phase: agent.Phase.String(), Was: was.String()}
 	if moved {

@@ -26,28 +26,39 @@ func (c *Change) fields() []any {
 	return []any{&c.Index, &c.Kind, &c.ID, &c.Phase, &c.Was, &c.Time, &c.By, &c.Reason, &c.Last}
 }
 
+// History is what watchers need of a State: its index and the changes kept. It never changes, may be read from any
+// goroutine, and takes no look at a table.
+type History struct {
+	index       uint64 // of the last frame applied
+	changes     ring[Change]
+	changesLost uint64 // index of the youngest change forgotten
+}
+
+// Index is that of the last frame applied; 0 before the first.
+func (h *History) Index() uint64 { return h.index }
+
 // Changes gives every change of an index above after, oldest first, up to the State's own. ok is false when
 // some of them are no longer kept; then the State itself has to be read.
-func (s *State) Changes(after uint64) (changes iter.Seq[*Change], ok bool) {
-	ring := s.changes
+func (h *History) Changes(after uint64) (changes iter.Seq[*Change], ok bool) {
+	ring := h.changes
 	skip := sort.Search(int(ring.len()), func(i int) bool { return ring.at(ring.first+uint64(i)).Index > after })
-	return ring.all(ring.first + uint64(skip)), after >= s.changesLost
+	return ring.all(ring.first + uint64(skip)), after >= h.changesLost
 }
 
 // keepChanges appends a frame's changes and lets the oldest go.
-func (s *State) keepChanges(changes []Change) {
+func (h *History) keepChanges(changes []Change) {
 	for _, c := range changes {
-		s.changes.push(c)
+		h.changes.push(c)
 	}
-	for s.changes.len() > ChangeWindow {
-		end := s.changes.first
-		for !s.changes.at(end).Last {
+	for h.changes.len() > ChangeWindow {
+		end := h.changes.first
+		for !h.changes.at(end).Last {
 			end++
 		}
-		if s.changes.next-(end+1) < ChangeWindow {
+		if h.changes.next-(end+1) < ChangeWindow {
 			return
 		}
-		s.changesLost = s.changes.at(end).Index
-		s.changes.drop(end + 1)
+		h.changesLost = h.changes.at(end).Index
+		h.changes.drop(end + 1)
 	}
 }

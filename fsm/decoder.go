@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -14,12 +15,34 @@ import (
 type decoder struct {
 	*msgpack.Decoder
 	// left returns an upper bound of the bytes still to come.
-	left func() int
+	left  func() int
+	texts *texts
 }
 
 // newDecoder reads from r, which must implement io.ByteScanner so that nothing is read ahead.
-func newDecoder(r io.Reader, left func() int) decoder {
-	return decoder{msgpack.NewDecoder(r), left}
+func newDecoder(r io.Reader, left func() int, t *texts) decoder {
+	return decoder{msgpack.NewDecoder(r), left, t}
+}
+
+// texts makes strings. The short ones that were made lately are used again: a million records say the same of who
+// asked and why.
+type texts struct {
+	buf    []byte
+	lately [64]string
+}
+
+const shortText = 32
+
+func (t *texts) string() string {
+	b := t.buf
+	if len(b) == 0 || len(b) > shortText {
+		return string(b)
+	}
+	place := &t.lately[(len(b)*7+int(b[0])*5+int(b[len(b)-1])*3)%len(t.lately)]
+	if *place != string(b) {
+		*place = string(b)
+	}
+	return *place
 }
 
 // length reads an array's length; every element takes a byte at least.
@@ -58,9 +81,9 @@ func (d decoder) string() (string, error) {
 	if n < 0 || n > min(d.left(), MaxOp) {
 		return "", fmt.Errorf("a string of %d bytes does not fit", n)
 	}
-	b := make([]byte, n)
-	err = d.ReadFull(b)
-	return string(b), err
+	d.texts.buf = slices.Grow(d.texts.buf[:0], n)[:n]
+	err = d.ReadFull(d.texts.buf)
+	return d.texts.string(), err
 }
 
 // isNil consumes a nil, if one is next.

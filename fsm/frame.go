@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
 )
 
 // firstFormat is what every member has ever read; Format is the newest that this program reads. An operation
@@ -52,6 +55,11 @@ type Frame struct {
 	ops       [][32]byte // hash of kind and body, of those with a request id
 }
 
+// raises tells whether a frame may begin a format that this program does not read.
+func (f *Frame) raises() bool {
+	return slices.ContainsFunc(f.Proposals, func(p Proposal) bool { return p.Op.Kind() == RaiseFormat{}.Kind() })
+}
+
 // Head is what the proposer says of a whole frame.
 type Head struct {
 	// Reign is the index of the opening frame of the reign that proposes; 0 makes this an opening frame.
@@ -75,11 +83,18 @@ type Batch struct {
 func (b Batch) Ops() int   { return b.ops }
 func (b Batch) Bytes() int { return len(b.bytes) }
 
+// usualOp is more bytes than most operations take.
+const usualOp = 448
+
 // Encode makes a Batch. It fails when an operation is wrong whatever the State, or larger than MaxOp; the error
 // names it by its place. It may be called from any goroutine, so that the one writer only has to join.
 func Encode(ps ...Proposal) (Batch, error) {
 	var buf bytes.Buffer
-	e := newEncoder(&buf)
+	buf.Grow(usualOp * len(ps))
+	e := encoder{msgpack.GetEncoder()}
+	defer msgpack.PutEncoder(e.Encoder)
+	e.Reset(&buf)
+	e.UseCompactInts(true)
 	for i := range ps {
 		p, start := &ps[i], buf.Len()
 		if err := p.Check(); err != nil {
@@ -134,9 +149,11 @@ func EncodeFrame(reign uint64, at time.Time, ps ...Proposal) ([]byte, error) {
 
 // DecodeFrame reads what EncodeFrame made. Whatever it does not know, down to a trailing byte, is an error:
 // skipping it would make replicas differ in silence.
-func DecodeFrame(b []byte) (*Frame, error) {
+func DecodeFrame(b []byte) (*Frame, error) { return decodeFrame(b, new(texts)) }
+
+func decodeFrame(b []byte, t *texts) (*Frame, error) {
 	r := bytes.NewReader(b)
-	d := newDecoder(r, r.Len)
+	d := newDecoder(r, r.Len, t)
 	f := &Frame{}
 	n, err := d.length()
 	if err != nil || n != 3 {

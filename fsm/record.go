@@ -93,18 +93,21 @@ func (t *table[R]) inOrder(after uint64) iter.Seq[R] {
 
 func (t *table[R]) get(key string) (R, bool) { return t.records.Get(key) }
 
+// set writes r where the record with its key was, if one was.
 func (t *table[R]) set(r R) {
 	t.dirty = true
-	t.remove(r.key())
-	t.records.Set(r.key(), r)
+	if old, replaced := t.records.Set(r.key(), r); replaced && old.mark().Seq != r.mark().Seq {
+		t.order.Delete(old.mark().Seq)
+	}
 	t.order.Set(r.mark().Seq, r)
 }
 
-func (t *table[R]) remove(key string) {
+func (t *table[R]) remove(key string) (old R, there bool) {
 	t.dirty = true
-	if old, ok := t.records.Delete(key); ok {
+	if old, there = t.records.Delete(key); there {
 		t.order.Delete(old.mark().Seq)
 	}
+	return old, there
 }
 
 // revert undoes a set or a remove: old is the record that was there, or nil.

@@ -11,41 +11,80 @@ import (
 
 // Registry holds the current State and moves it forward frame by frame. Apply, Snapshot and Restore belong to
 // the log that drives it, one at a time; everything else may be called from any goroutine.
+//
+// Readers get a State that never changes, which costs the next frames a copy of each tree node that they change. So
+// one is only made when somebody asks, at most one for each frame.
 type Registry struct {
 	current atomic.Pointer[current]
+	texts   texts         // of Apply
+	turn    chan struct{} // has room for one: who uses the following holds it
 
-	// Of whoever applies.
-	state    *State // current's, about to change
+	state    *State // as of the last frame applied
+	last     *State // that readers were given
+	broken   bool   // a frame was left half applied: last is the newest that may be read
 	requests requests
 	work     scratch
 }
 
-// current is the State that readers see, and how they learn that it is no more.
+// current is what readers see, and how they learn that it is no more.
 type current struct {
-	state      *State
+	History
+	state      atomic.Pointer[State] // nil until somebody asks
 	superseded chan struct{}
 }
 
 // New returns an empty registry at index 0.
 func New() *Registry {
-	r := &Registry{state: newState(), requests: requests{}}
-	r.current.Store(&current{r.state.freeze(new(State)), make(chan struct{})})
+	r := &Registry{state: newState(), last: new(State), requests: requests{}, turn: make(chan struct{}, 1)}
+	r.current.Store(&current{superseded: make(chan struct{})})
 	return r
 }
 
-// State returns the registry as of the last frame applied. It takes no lock.
-func (r *Registry) State() *State { return r.current.Load().state }
+// State returns the registry as of the last frame applied. It waits for a frame that is being applied, unless
+// somebody has asked since the one before.
+func (r *Registry) State() *State {
+	state, _ := r.Next()
+	return state
+}
 
 // Next is State, and a channel that is closed when there is a newer one.
 func (r *Registry) Next() (*State, <-chan struct{}) {
 	c := r.current.Load()
-	return c.state, c.superseded
+	if state := c.state.Load(); state != nil {
+		return state, c.superseded
+	}
+	defer r.take()()
+	c = r.current.Load()
+	return r.shown(c), c.superseded
 }
 
-// publish shows the changed state to readers.
+// History is what watchers need of State, and a channel that is closed when there is more of it. It never waits.
+func (r *Registry) History() (*History, <-chan struct{}) {
+	c := r.current.Load()
+	return &c.History, c.superseded
+}
+
+// take waits for one's turn and returns how to end it.
+func (r *Registry) take() (release func()) {
+	r.turn <- struct{}{}
+	return func() { <-r.turn }
+}
+
+// shown is the State that readers of c see.
+func (r *Registry) shown(c *current) *State {
+	if state := c.state.Load(); state != nil {
+		return state
+	}
+	if !r.broken {
+		r.last = r.state.freeze(r.last)
+	}
+	c.state.Store(r.last)
+	return r.last
+}
+
+// publish lets readers know of the changed state.
 func (r *Registry) publish() {
-	last := r.current.Load()
-	r.current.Store(&current{r.state.freeze(last.state), make(chan struct{})})
+	last := r.current.Swap(&current{History: r.state.History, superseded: make(chan struct{})})
 	close(last.superseded)
 }
 
@@ -60,13 +99,18 @@ type Result struct {
 // Apply moves the registry to index. It fails on bytes that this program does not know, and no reader sees
 // anything of them; this node must then stop before them. A refused operation is an Outcome.
 func (r *Registry) Apply(index uint64, frame []byte) (Result, error) {
-	if index <= r.state.index {
-		return Result{}, fmt.Errorf("index %d does not come after %d", index, r.state.index)
-	}
-	f, err := DecodeFrame(frame)
+	f, err := decodeFrame(frame, &r.texts)
 	if err != nil {
 		return Result{}, err
 	}
+	defer r.take()()
+	if index <= r.state.index {
+		return Result{}, fmt.Errorf("index %d does not come after %d", index, r.state.index)
+	}
+	if f.raises() {
+		r.shown(r.current.Load()) // this node may have to stop before it
+	}
+	r.broken = true
 	s, result := r.state, Result{Index: index}
 	s.index, s.time = index, max(f.At, s.time)
 	if f.Reign == 0 {
@@ -87,6 +131,7 @@ func (r *Registry) Apply(index uint64, frame []byte) (Result, error) {
 		s.keepChanges(tx.changes)
 	}
 	s.chain = r.work.link(s, frame, result.Outcomes, tx.changes)
+	r.broken = false
 	r.publish()
 	return result, nil
 }
@@ -108,11 +153,12 @@ func (r *Registry) Snapshot() (io.WriterTo, error) { return r.State().Snapshot()
 
 // Restore replaces the State by what a Snapshot wrote. Damaged bytes are an error that leaves the State as it was.
 func (r *Registry) Restore(from io.Reader) error {
-	state, err := readSnapshot(from, &r.work)
+	state, err := readSnapshot(from, new(scratch))
 	if err != nil {
 		return err
 	}
-	r.state, r.requests = state, make(requests, state.requests.len())
+	defer r.take()()
+	r.state, r.last, r.broken, r.requests = state, new(State), false, make(requests, state.requests.len())
 	for n := state.requests.first; n < state.requests.next; n++ {
 		r.requests[state.requests.at(n).ID] = n
 	}

@@ -92,7 +92,7 @@ func writeRing[T any, P interface {
 func readSnapshot(from io.Reader, work *scratch) (*State, error) {
 	seal := &sealed{from: from, sum: sha256.New()}
 	in := bufio.NewReaderSize(seal, 1<<16)
-	d := newDecoder(in, func() int { return math.MaxInt32 })
+	d := newDecoder(in, func() int { return math.MaxInt32 }, new(texts))
 	if magic, err := d.string(); err != nil || magic != snapshotMagic {
 		return nil, fmt.Errorf("not a snapshot: %w", orElse(err, "it begins %q", magic))
 	}

@@ -8,7 +8,8 @@ import (
 // State is the registry at one index. One that a Registry gave out never changes and may be read from any
 // goroutine, for as long as one likes; nothing that it returns may be modified.
 type State struct {
-	index uint64   // of the last frame applied
+	History
+
 	time  Time     // the last frame's
 	reign uint64   // index of the reign's opening frame
 	chain [32]byte // over all frames
@@ -28,8 +29,6 @@ type State struct {
 
 	requests     ring[request]
 	requestsLost uint64 // index of the youngest operation forgotten
-	changes      ring[Change]
-	changesLost  uint64 // index of the youngest change forgotten
 }
 
 // totals is what operations change besides tables.
@@ -79,9 +78,6 @@ func (s *State) freeze(last *State) *State {
 	frozen.members = s.members.freeze(&last.members)
 	return &frozen
 }
-
-// Index is that of the last frame applied; 0 before the first.
-func (s *State) Index() uint64 { return s.index }
 
 // Time is the last frame's. It never goes back.
 func (s *State) Time() Time { return s.time }

@@ -83,35 +83,46 @@ func (tx *Txn) run(p *Proposal) (outcome Outcome) {
 // or moved, goes to the end of the order; another keeps its Mark.
 func put[R record](tx *Txn, t *table[R], r R, moved bool) bool {
 	old, exists := t.get(r.key())
+	if !exists || moved {
+		place(tx, t, r, old)
+		return true
+	}
 	m := r.mark()
 	m.sum, m.size = tx.work.measure(t.section, r)
-	if exists && !moved {
-		if m.sum == old.mark().sum {
-			return false
-		}
-		m.Index, m.Seq, m.At = old.mark().Index, old.mark().Seq, old.mark().At
-	} else {
-		tx.s.seq++
-		m.Index, m.Seq, m.At = tx.index, tx.s.seq, tx.now
+	if m.sum == old.mark().sum {
+		return false
 	}
-	if exists {
-		tx.undo = append(tx.undo, undo{t, r.key(), old})
-		tx.s.discount(t.section, old.mark())
-	} else {
-		tx.undo = append(tx.undo, undo{t, r.key(), nil})
-	}
+	m.Index, m.Seq, m.At = old.mark().Index, old.mark().Seq, old.mark().At
+	tx.undo = append(tx.undo, undo{t, r.key(), old})
+	tx.s.discount(t.section, old.mark())
 	tx.s.count(t.section, m)
 	t.set(r)
 	return true
 }
 
+// place writes r, at the end of the order, where old was; old is nil where nothing was.
+func place[R record](tx *Txn, t *table[R], r, old R) {
+	m := r.mark()
+	m.sum, m.size = tx.work.measure(t.section, r)
+	tx.s.seq++
+	m.Index, m.Seq, m.At = tx.index, tx.s.seq, tx.now
+	var none R
+	if old == none {
+		tx.undo = append(tx.undo, undo{t, r.key(), nil})
+	} else {
+		tx.undo = append(tx.undo, undo{t, r.key(), old})
+		tx.s.discount(t.section, old.mark())
+	}
+	tx.s.count(t.section, m)
+	t.set(r)
+}
+
 // drop takes the record with that key out, if it is there.
 func drop[R record](tx *Txn, t *table[R], key string) bool {
-	old, exists := t.get(key)
+	old, exists := t.remove(key)
 	if exists {
 		tx.undo = append(tx.undo, undo{t, key, old})
 		tx.s.discount(t.section, old.mark())
-		t.remove(key)
 	}
 	return exists
 }

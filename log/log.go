@@ -30,6 +30,7 @@ type Log[R any] interface {
 	// Propose appends the command and returns once this node's machine has applied it. An error answers
 	// "did it happen?": one that wraps ErrUncertain means perhaps, every other means no, and never will.
 	// ctx bounds the waiting; when it ends after the command was handed over, the answer is ErrUncertain.
+	// The log keeps command: nobody may change it any more.
 	Propose(ctx context.Context, command []byte) (R, error)
 	// ReadIndex returns once everything acknowledged before the call is applied here, with the index of
 	// the last command applied. It fails with ErrNotLeader where this node cannot know that.

@@ -49,11 +49,10 @@ func TestFollowersReadStale(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := follower.Watch(t.Context(), outcome.Index-1)
-	if err != nil {
+	if _, err := follower.Watch(t.Context(), outcome.Index-1); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := state.Agent("a1"); !ok {
+	if _, ok := follower.State().Agent("a1"); !ok {
 		t.Error("the follower has not followed")
 	}
 	if _, err := follower.View(t.Context(), Stale); err != nil {

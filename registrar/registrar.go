@@ -187,6 +187,10 @@ func (r *Registrar) Status() Status {
 	}
 }
 
+// Leading tells whether this node leads and takes writes, as far as it knows; what it is then asked is checked again.
+// It never blocks and costs nothing.
+func (r *Registrar) Leading() bool { return r.reign.Load() != nil }
+
 // Replicas is how the log's set of replicas changes, where it can.
 func (r *Registrar) Replicas() (log.Replicas, bool) {
 	replicas, ok := r.log.(log.Replicas)

@@ -36,13 +36,14 @@ func (r *Registrar) State() *fsm.State { return r.registry.State() }
 // Next is State, and a channel that is closed when there is a newer one.
 func (r *Registrar) Next() (*fsm.State, <-chan struct{}) { return r.registry.Next() }
 
-// Watch returns the first State whose index is above after, waiting for it where needed; State.Changes then has
-// what happened. It fails with ctx's error, and with the log's reason when there will be no newer State.
-func (r *Registrar) Watch(ctx context.Context, after uint64) (*fsm.State, error) {
+// Watch returns once there is a State whose index is above after; History.Changes then has what happened, and State
+// is that State or a newer one. It fails with ctx's error, and with the log's reason when there will be no newer
+// State.
+func (r *Registrar) Watch(ctx context.Context, after uint64) (*fsm.History, error) {
 	for {
-		state, superseded := r.registry.Next()
-		if state.Index() > after {
-			return state, nil
+		history, superseded := r.registry.History()
+		if history.Index() > after {
+			return history, nil
 		}
 		select {
 		case <-superseded:

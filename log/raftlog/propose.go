@@ -41,8 +41,7 @@ func (l *Log[R]) Propose(ctx context.Context, command []byte) (R, error) {
 	if r.ctx.Err() != nil {
 		return none, context.Cause(r.ctx)
 	}
-	own := append([]byte(nil), command...) // the log keeps it, the caller may use command again
-	f, err := l.fly(ctx, func(n *raft.Raft) raft.Future { return n.Apply(own, enqueueTimeout) })
+	f, err := l.fly(ctx, func(n *raft.Raft) raft.Future { return n.Apply(command, enqueueTimeout) })
 	if err != nil {
 		return none, verdict(err)
 	}

@@ -22,6 +22,9 @@ func (a address) String() string { return net.JoinHostPort(a.hostname, strconv.I
 // addressIn reads the address out of an agent's info, and is zero where there is none. It reads no further than
 // it must: a new leader does this for every agent, and the canonical form has both near its beginning.
 func addressIn(info fsm.Info) (found address) {
+	if found, ok := plainAddress(string(info)); ok {
+		return found
+	}
 	d := jsontext.NewDecoder(strings.NewReader(string(info)))
 	if _, err := d.ReadToken(); err != nil {
 		return address{}
@@ -55,6 +58,23 @@ func addressIn(info fsm.Info) (found address) {
 		}
 	}
 	return address{}
+}
+
+// plainAddress is addressIn for what begins as the canonical form of nearly every agent does, without an escape or a
+// capital in its id and hostname: the address then shares the info's memory, and costs a tenth.
+func plainAddress(info string) (found address, ok bool) {
+	rest, ok := strings.CutPrefix(info, `{"id":"`)
+	_, rest, isID := strings.Cut(rest, `"`)
+	hostname, isHostname := strings.CutPrefix(rest, `,"hostname":"`)
+	hostname, rest, isEnd := strings.Cut(hostname, `"`)
+	digits, isPort := strings.CutPrefix(rest, `,"port":`)
+	digits, _, isNumber := strings.Cut(digits, `,`)
+	port, err := strconv.ParseUint(digits, 10, 16)
+	if !ok || !isID || !isHostname || !isEnd || !isPort || !isNumber || err != nil || hostname == "" || port == 0 ||
+		strings.Contains(info[:len(info)-len(rest)], `\`) || strings.ToLower(hostname) != hostname {
+		return address{}, false
+	}
+	return address{hostname, uint16(port)}, true
 }
 
 // holder returns the agent at an address, as far as the roll knows.

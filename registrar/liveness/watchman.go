@@ -227,8 +227,11 @@ func (w *Watchman) follow(state *fsm.State, now time.Duration) {
 	for change := range changes {
 		switch kind, _, _ := strings.Cut(string(change.Kind), "."); kind {
 		case "agent":
-			agent, there := state.Agent(change.ID)
-			if there && agent.Phase == fsm.Admitted && change.Phase == fsm.Admitted.String() {
+			if change.Phase != fsm.Admitted.String() {
+				w.roll.drop(change.ID) // a later change says so where it has come back since
+				continue
+			}
+			if agent, there := state.Agent(change.ID); there && agent.Phase == fsm.Admitted {
 				w.roll.add(agent.ID, addressIn(agent.Info), now)
 			} else {
 				w.roll.drop(change.ID)

@@ -17,31 +17,24 @@ import (
 // Announce keeps true what the registry and the membership say of this member's addresses, by asking the leader,
 // until ctx ends.
 func (a *API) Announce(ctx context.Context, self wire.Member) {
-	const retry = time.Second
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
 	for {
-		state, superseded := a.Registrar.Next()
 		status := a.Registrar.Status()
-		announced, ok := state.Member(self.ID)
-		isTrue := ok && announced.RaftAddr == self.RaftAddr && announced.HTTPAddr == self.HTTPAddr && announced.Format == self.Format
+		announced, ok := a.Registrar.State().Member(self.ID)
 		var err error
 		if status.Role == log.Leader {
 			err = a.settle(ctx, self) // what the registry says, its opening frame has said
-			isTrue = err == nil
-		} else if !isTrue {
+		} else if !ok || announced.RaftAddr != self.RaftAddr || announced.HTTPAddr != self.HTTPAddr || announced.Format != self.Format {
 			err = a.announce(ctx, status.Leader, self)
 		}
 		if err != nil && ctx.Err() == nil {
 			a.logger.Debug("addresses not announced, trying again", "member", self.ID, "error", err)
 		}
-		var again <-chan time.Time
-		if !isTrue {
-			again, superseded = time.After(retry), nil
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-again:
-		case <-superseded:
+		case <-tick.C:
 		}
 	}
 }

@@ -24,9 +24,6 @@ const (
 	headerBy        = "Registrard-By"        // who asked
 )
 
-// leading tells whether this node leads, as far as it knows; what it then does is checked again.
-func (a *API) leading() bool { return a.Registrar.Status().Role == log.Leader }
-
 // forward passes a request on to the leader, unless somebody did so already: nodes that hold each other for the
 // leader must not send a request in circles.
 func (a *API) forward(w http.ResponseWriter, r *http.Request) {

@@ -80,7 +80,7 @@ func (a *API) answering(by who, handle handler) http.HandlerFunc {
 			}
 			elsewhere = c == registrar.Linearizable
 		}
-		if elsewhere && !a.leading() {
+		if elsewhere && !a.Registrar.Leading() {
 			a.forward(w, r)
 			return
 		}

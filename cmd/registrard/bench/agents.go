@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,20 +31,31 @@ const (
 
 func newFleet() *fleet { return &fleet{run: fmt.Sprintf("%08x", rand.Uint32())} }
 
-func (f *fleet) id(i int) string { return fmt.Sprintf("bench-%s-%08d", f.run, i) }
+func (f *fleet) id(i int) string {
+	digits := strconv.Itoa(i)
+	return "bench-" + f.run + "-" + "00000000"[:max(0, 8-len(digits))] + digits
+}
 
-// agent is one with 300 bytes of info.
+// agent is one with 300 bytes of info. The callers share the processors with what they measure, so it is put
+// together from the pieces of one that was made as every agent's is.
 func (f *fleet) agent(i int) fsm.AgentObject {
+	id := f.id(i)
+	return fsm.AgentObject{ID: id, Info: fsm.Info(pieces[0] + id + pieces[1])}
+}
+
+// pieces of an agent's info are what stands before and behind its id.
+var pieces = func() []string {
+	const id = "ID"
 	object, err := fsm.AgentInfo{
-		ID: f.id(i), Hostname: fmt.Sprintf("node-%08d.example.internal", i),
+		ID: id, Hostname: "node-00000000.rack-00.example.internal",
 		Resources:  []fsm.Resource{{Name: "cpus", Scalar: &fsm.Scalar{Value: 16}}, {Name: "mem", Scalar: &fsm.Scalar{Value: 65536}}},
-		Attributes: []fsm.Attribute{{Name: "rack", Text: &fsm.Text{Value: fmt.Sprintf("r%03d", i%100)}}},
+		Attributes: []fsm.Attribute{{Name: "rack", Text: &fsm.Text{Value: "r00"}}},
 	}.Object()
 	if err != nil {
 		panic(err) // all of it is written above
 	}
-	return object
-}
+	return strings.SplitN(string(object.Info), id, 2)
+}()
 
 // grow admits agents until there are size of them.
 func (f *fleet) grow(ctx context.Context, t target, size int, progress func(done, of int)) error {
