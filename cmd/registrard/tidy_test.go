@@ -123,6 +123,49 @@ func TestEveryPackageHasADocFile(t *testing.T) {
 	}
 }
 
+// Raft's futures know no deadline (hashicorp/raft issue 498): a wait for one is in a function that has one of its
+// own, or that is answered at once.
+func TestEveryWaitForAFutureHasADeadline(t *testing.T) {
+	bounded := map[string]string{
+		"fly":     "Error",    // ends with its context too
+		"Propose": "Response", // of what fly has waited for
+		"quiet":   "Error",    // gives up in time
+		"servers": "Error",    // GetConfiguration is answered at once
+	}
+	seen := 0
+	eachFile(t, func(dir, path string, file *ast.File) {
+		if dir != "log/raftlog" && !slices.ContainsFunc(file.Imports, func(s *ast.ImportSpec) bool { return s.Path.Value == `"github.com/hashicorp/raft"` }) {
+			return
+		}
+		for _, decl := range file.Decls {
+			in := ""
+			if f, ok := decl.(*ast.FuncDecl); ok {
+				in = f.Name.Name
+			}
+			ast.Inspect(decl, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok || len(call.Args) > 0 {
+					return true
+				}
+				of, ok := call.Fun.(*ast.SelectorExpr)
+				if !ok || of.Sel.Name != "Error" && of.Sel.Name != "Response" {
+					return true
+				}
+				if x, ok := of.X.(*ast.Ident); ok && x.Name == "err" {
+					return true // the text of an error
+				}
+				if seen++; bounded[in] != of.Sel.Name {
+					t.Errorf("%s: %s waits for a future with %s, and no deadline", path, in, of.Sel.Name)
+				}
+				return true
+			})
+		}
+	})
+	if seen < len(bounded) {
+		t.Errorf("%d waits found: the test looks in the wrong place", seen)
+	}
+}
+
 // Every kind has a section in docs/operations.md, which names all its arguments.
 func TestEveryKindIsDocumented(t *testing.T) {
 	text := read(t, "docs/operations.md")

@@ -13,7 +13,7 @@ const lockName = "lock"
 
 // Claim makes the directory if need be and locks it, so that no other process uses it.
 func Claim(dir string) (lock *os.File, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := MakeDir(dir); err != nil {
 		return nil, err
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
@@ -72,6 +72,24 @@ func flock(lock *os.File, dir string) error {
 		return fmt.Errorf("directory %s is in use by another process", dir)
 	}
 	return fmt.Errorf("lock directory %s: %w", dir, err)
+}
+
+// MakeDir makes a directory and what is missing above it, for the owner alone, and durable: a synced file in a
+// directory whose own name was never synced may be gone with it after a power failure.
+func MakeDir(dir string) error {
+	if there, err := Exists(dir); err != nil {
+		return err
+	} else if there {
+		return os.MkdirAll(dir, 0o700) // which fails for a file
+	}
+	above := filepath.Dir(dir)
+	if err := MakeDir(above); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return SyncDir(above)
 }
 
 // Replace writes a file that is there, whole and durable, or unchanged.

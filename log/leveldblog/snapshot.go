@@ -50,7 +50,7 @@ func (s *store) readSnapshotRef() error {
 // tidySnapshots removes what does not count.
 func (s *store) tidySnapshots() error {
 	dir := filepath.Join(s.dir, snapshotsName)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := disk.MakeDir(dir); err != nil {
 		return err
 	}
 	files, err := os.ReadDir(dir)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/registrard/registrard/log"
 )
 
@@ -60,7 +62,7 @@ func (l *Log[R]) reason() error {
 // stopPatience is how long raft may take to stop. It takes longer only while a write to the disk stands still.
 const stopPatience = 5 * time.Second
 
-// retire stops raft. Raft forgets calls that it has taken but not answered when it is stopped, so they get
+// retire stops raft, once. Raft forgets calls that it has taken but not answered when it is stopped, so they get
 // the time that a leader without a majority needs to notice, and to answer them.
 func (l *Log[R]) retire() {
 	defer close(l.retired)
@@ -73,12 +75,20 @@ func (l *Log[R]) retire() {
 	if r == nil {
 		return // Open failed before there was one
 	}
+	if l.stuck == nil {
+		l.stuck = quiet(r)
+	}
+}
+
+// quiet stops raft and waits until it has stopped. Raft's own wait knows no deadline.
+func quiet(r *raft.Raft) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- r.Shutdown().Error() }()
 	select {
-	case l.stuck = <-stopped:
+	case err := <-stopped:
+		return err
 	case <-time.After(stopPatience):
-		l.stuck = errors.New("raft did not stop: the disk stands still")
+		return errors.New("raft did not stop: the disk or the machine stands still")
 	}
 }
 

@@ -31,6 +31,7 @@ type cluster struct {
 	initial map[string]string // id to address of the founders
 	cuts    *cuts
 	adjust  func(*raftlog.Config)
+	wrap    func(id string, m *logtest.Machine) log.StateMachine[result] // what a member drives, m by default
 	members map[string]*member
 }
 
@@ -114,7 +115,11 @@ func quiet(id string) hclog.Logger {
 
 // try opens a member with a config that may have been changed, and a machine.
 func (c *cluster) try(ctx context.Context, cfg raftlog.Config, peer *transport.Peer, m *logtest.Machine) (*member, error) {
-	l, err := raftlog.Open(ctx, cfg, m)
+	var driven log.StateMachine[result] = m
+	if c.wrap != nil {
+		driven = c.wrap(cfg.ID, m)
+	}
+	l, err := raftlog.Open(ctx, cfg, driven)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,12 @@ package raftlog
 // BreakDisk does what the first failed write does.
 func (l *Log[R]) BreakDisk(err error) { l.stores.guard.Fail(err) }
 
+// Reopen starts raft again, as after a snapshot that it cannot go on from.
+func (l *Log[R]) Reopen() { l.background(l.reopen) }
+
+// CloseStores closes what Close has to leave open where raft did not stop.
+func (l *Log[R]) CloseStores() error { return l.stores.close() }
+
 // StoreTerm stores a term as raft does, where raft's goroutine would be.
 func (l *Log[R]) StoreTerm(term uint64) error {
 	return l.stores.contained(func() error {

@@ -16,6 +16,22 @@ type cuts struct {
 	mu   sync.Mutex
 	cut  map[[2]string]bool
 	deaf map[string]bool
+	// told, where it is not nil, is what a call to stand for election waits for, to get lost then.
+	told chan struct{}
+}
+
+// holdTimeoutNow has calls to stand for election answered by nobody until release is called.
+func (c *cuts) holdTimeoutNow() (release func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	told := make(chan struct{})
+	c.told = told
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.told = nil
+		close(told)
+	}
 }
 
 // deafen lets the calls of a member through and loses the answers.
@@ -94,5 +110,12 @@ func (l *link) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, args *r
 }
 
 func (l *link) TimeoutNow(id raft.ServerID, addr raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	l.cuts.mu.Lock()
+	told := l.cuts.told
+	l.cuts.mu.Unlock()
+	if told != nil {
+		<-told
+		return errCut
+	}
 	return l.call(id, func() error { return l.Peer.TimeoutNow(id, addr, args, resp) })
 }

@@ -46,8 +46,9 @@ type Log[R any] struct {
 	asking    *round        // readers for the next round, nil when there are none
 	ended     bool
 	err       error // why it has ended, nil for Close
-	stuck     error // why raft could not be stopped
-	released  sync.Once
+
+	stuck    error // why raft could not be stopped; of who holds life
+	released sync.Once
 }
 
 // Open opens the member in cfg.Dir: it restarts one, joins a cluster or founds one, and waits until that is
@@ -191,8 +192,8 @@ func (l *Log[R]) reopen() {
 	case <-l.done:
 		return
 	}
-	if err := l.raft.Load().Shutdown().Error(); err != nil {
-		l.end(fmt.Errorf("%w: stop raft: %w", log.ErrHalted, err))
+	if l.stuck = quiet(l.raft.Load()); l.stuck != nil {
+		l.end(fmt.Errorf("%w: start raft again: %w", log.ErrHalted, l.stuck))
 		return
 	}
 	if l.reason() != nil {

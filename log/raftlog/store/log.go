@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -53,7 +52,7 @@ func OpenLog(dir string, cfg LogConfig) (*Log, error) {
 	if cfg.KeepAfter == nil {
 		cfg.KeepAfter = func() uint64 { return 0 }
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := disk.MakeDir(dir); err != nil {
 		return nil, err
 	}
 	l := &Log{dir: dir, cfg: cfg, segments: &segments{path: filepath.Join(dir, "segments"), files: newFiler(dir)}}

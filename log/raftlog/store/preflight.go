@@ -116,7 +116,7 @@ var errSize = errors.New("size does not match")
 // setAside moves a snapshot out of raft's sight.
 func (s *Snapshots) setAside(n name) error {
 	aside := filepath.Join(filepath.Dir(s.dir), "damaged")
-	if err := os.MkdirAll(aside, 0o700); err != nil {
+	if err := disk.MakeDir(aside); err != nil {
 		return err
 	}
 	to := filepath.Join(aside, n.id)

@@ -36,7 +36,7 @@ func OpenSnapshots(dir string, retain int, logger hclog.Logger) (*Snapshots, err
 		logger = hclog.NewNullLogger()
 	}
 	s := &Snapshots{dir: filepath.Join(dir, "snapshots"), logger: logger}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := disk.MakeDir(s.dir); err != nil {
 		return nil, err
 	}
 	unfinished, err := filepath.Glob(filepath.Join(s.dir, "*.tmp"))

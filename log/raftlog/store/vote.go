@@ -86,7 +86,7 @@ var ballotKey = []byte("ballot")
 // disk.ErrDamaged, naming the file, when the last ballot is not there and whole, and when another process has it
 // open.
 func OpenVote(path string, guard *Guard) (*Vote, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := disk.MakeDir(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	v := &Vote{path: path, guard: guard}
@@ -136,6 +136,9 @@ func (v *Vote) open() error {
 		}
 	}
 	if err := v.load(); err != nil {
+		return err
+	}
+	if err := disk.SyncDir(filepath.Dir(v.path)); err != nil { // bbolt does not
 		return err
 	}
 	if n := v.ballot.number; n != number && (sum != writing || n != number+1) {
