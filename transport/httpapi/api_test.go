@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -402,6 +405,34 @@ func TestFollowerPassesOn(t *testing.T) {
 	}
 }
 
+// Only a member may say for whom it asks: anybody else is who it is.
+func TestAuthorCannotBeMadeUp(t *testing.T) {
+	n := newNode(t).leads()
+	for _, c := range []struct {
+		forwarded, from string
+		chain           *x509.Certificate
+		want            string
+	}{
+		{"n1", "127.0.0.1:999", nil, "anna"},
+		{"n1", "127.0.0.2:999", nil, "127.0.0.2"},
+		{"n9", "127.0.0.1:999", nil, "127.0.0.1"},
+		{"", "127.0.0.1:999", nil, "127.0.0.1"},
+		{"n1", "127.0.0.1:999", &x509.Certificate{Subject: pkix.Name{CommonName: "mallory"}}, "mallory"},
+		{"n1", "127.0.0.2:999", &x509.Certificate{Subject: pkix.Name{CommonName: "n1"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}, "anna"},
+	} {
+		r := httptest.NewRequest("POST", "/v1/operations", nil)
+		r.RemoteAddr = c.from
+		r.Header.Set(headerForwarded, c.forwarded)
+		r.Header.Set(headerBy, "anna")
+		if c.chain != nil {
+			r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{c.chain}}}
+		}
+		if got := n.author(r); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}
+
 // A leader that dies after it was sent a write leaves the follower without an answer: perhaps. A read is only not
 // answered.
 func TestFollowerSaysPerhaps(t *testing.T) {
@@ -417,7 +448,7 @@ func TestFollowerSaysPerhaps(t *testing.T) {
 	defer dead.Close()
 	for method, want := range map[string]string{"POST": "perhaps", "DELETE": "perhaps", "GET": "no"} {
 		recorder := httptest.NewRecorder()
-		f.pass(recorder, httptest.NewRequest(method, "/v1/operations", bytes.NewReader([]byte("{}"))), "n2", dead.Listener.Addr().String())
+		f.pass(recorder, httptest.NewRequest(method, "/v1/operations", bytes.NewReader([]byte("{}"))), "n2", "anna", dead.Listener.Addr().String())
 		var answered wire.Error
 		if err := json.Unmarshal(recorder.Body.Bytes(), &answered); err != nil || answered.Happened != want {
 			t.Errorf("%s: %d %s (%v)", method, recorder.Code, recorder.Body, err)

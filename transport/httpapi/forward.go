@@ -42,7 +42,7 @@ func (a *API) forward(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.metrics.forwarded.Inc()
-	a.proxy.pass(w, r, status.ID, leader.HTTPAddr)
+	a.proxy.pass(w, r, status.ID, a.author(r), leader.HTTPAddr)
 }
 
 // forwarder keeps connections to the other members.
@@ -77,10 +77,9 @@ func (f *forwarder) close() { f.transport.CloseIdleConnections() }
 
 // pass has another member answer. Where that fails before a byte of the request was sent, it did not happen;
 // after that, nobody here can know what became of a write.
-func (f *forwarder) pass(w http.ResponseWriter, r *http.Request, self, address string) {
+func (f *forwarder) pass(w http.ResponseWriter, r *http.Request, self, by, address string) {
 	var sent atomic.Bool
 	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
-	by := author(r)
 	proxy := &httputil.ReverseProxy{
 		Transport:     f.transport,
 		FlushInterval: -1,

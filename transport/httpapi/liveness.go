@@ -15,7 +15,7 @@ func (a *API) postRegister(w http.ResponseWriter, r *http.Request) error {
 	if request.Agent.ID == "" {
 		return badRequest("agent is missing")
 	}
-	registration, err := a.Watchman.Register(r.Context(), request.Agent, author(r))
+	registration, err := a.Watchman.Register(r.Context(), request.Agent, a.author(r))
 	if err != nil {
 		return err
 	}
@@ -57,6 +57,6 @@ func (a *API) decide(w http.ResponseWriter, r *http.Request, what string, do fun
 	if err := do(); err != nil {
 		return err
 	}
-	a.logger.Warn("removals "+what, "by", author(r))
+	a.logger.Warn("removals "+what, "by", a.author(r))
 	return a.getRemovals(w, r)
 }

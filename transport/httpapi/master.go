@@ -45,7 +45,7 @@ func (a *API) postMaster(w http.ResponseWriter, r *http.Request) error {
 	if err := fsm.Check(claim); err != nil {
 		return message{"info: " + err.Error(), cause(err)}
 	}
-	grant, err := a.Mastership.Claim(r.Context(), claim.ID, claim.Info, time.Duration(claim.TTL), author(r))
+	grant, err := a.Mastership.Claim(r.Context(), claim.ID, claim.Info, time.Duration(claim.TTL), a.author(r))
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (a *API) deleteMaster(w http.ResponseWriter, r *http.Request) error {
 	if !given {
 		return badRequest("epoch is missing")
 	}
-	index, err := a.Mastership.Resign(r.Context(), epoch, author(r))
+	index, err := a.Mastership.Resign(r.Context(), epoch, a.author(r))
 	if err != nil {
 		return err
 	}

@@ -78,11 +78,11 @@ func (a *API) postMember(w http.ResponseWriter, r *http.Request) error {
 	if err := replicas.Add(r.Context(), log.Replica{ID: request.ID, Addr: request.RaftAddr}); err != nil {
 		return err
 	}
-	index, err := a.propose(r.Context(), announce, author(r))
+	index, err := a.propose(r.Context(), announce, a.author(r))
 	if err != nil {
 		return err
 	}
-	a.logger.Info("member announced", "member", request.ID, "by", author(r))
+	a.logger.Info("member announced", "member", request.ID, "by", a.author(r))
 	return answer(w, wire.Joined{Index: index, Cluster: a.Registrar.Status().Cluster})
 }
 
@@ -98,11 +98,11 @@ func (a *API) deleteMember(w http.ResponseWriter, r *http.Request) error {
 	if err := replicas.Remove(r.Context(), id); err != nil {
 		return err
 	}
-	index, err := a.propose(r.Context(), fsm.ForgetMember{ID: id}, author(r))
+	index, err := a.propose(r.Context(), fsm.ForgetMember{ID: id}, a.author(r))
 	if err != nil {
 		return err
 	}
-	a.logger.Warn("member removed", "member", id, "by", author(r))
+	a.logger.Warn("member removed", "member", id, "by", a.author(r))
 	return answer(w, wire.Indexed{Index: index})
 }
 

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 
 	"github.com/registrard/registrard/fsm"
@@ -20,7 +19,7 @@ func (a *API) postOperations(w http.ResponseWriter, r *http.Request) error {
 	case n > maxOperations:
 		return tooLarge("%d operations are over the limit of %d", n, maxOperations)
 	}
-	by := author(r)
+	by := a.author(r)
 	proposals := make([]fsm.Proposal, len(request.Operations))
 	for i, o := range request.Operations {
 		where := fmt.Sprintf("operations[%d]", i)
@@ -56,22 +55,4 @@ func describe(o fsm.Outcome) wire.Outcome {
 	default:
 		return wire.Outcome{Outcome: "unchanged"}
 	}
-}
-
-// author is who asks: the name in the client's certificate, or its address. A member that passes a request on
-// says for whom.
-func author(r *http.Request) string {
-	if by := r.Header.Get(headerBy); by != "" && r.Header.Get(headerForwarded) != "" {
-		return by
-	}
-	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		if name := r.TLS.VerifiedChains[0][0].Subject.CommonName; name != "" {
-			return name
-		}
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
