@@ -110,6 +110,10 @@ func (o serverOptions) serve(ctx context.Context, logger hclog.Logger, ready fun
 	defer stop()
 	var work errgroup.Group
 	work.Go(func() error {
+		paceCollector(running)
+		return nil
+	})
+	work.Go(func() error {
 		defer stop()
 		return node.Run(running)
 	})
