@@ -157,6 +157,7 @@ func readTable[T any, R interface {
 		return fmt.Errorf("section %d: %w", id, err)
 	}
 	var last string
+	records := make([]R, 0, min(count, 1<<20)) // a count may lie
 	for i := range count {
 		r := R(new(T))
 		err := d.tuple(r.fields()...)
@@ -173,8 +174,9 @@ func readTable[T any, R interface {
 		m := r.mark()
 		m.sum, m.size = work.measure(t.section, r)
 		s.count(t.section, m)
-		t.set(r)
+		records = append(records, r)
 	}
+	t.load(records)
 	return nil
 }
 

@@ -127,7 +127,7 @@ func (o *serverOptions) flags(c *cobra.Command) *logging {
 	f.StringVar(&o.peerCA, "peer-ca", "", "authority of all members' certificates")
 	f.BoolVar(&o.insecurePeers, "insecure-peers", false, "replicate without certificates beyond this machine")
 	f.DurationVar(&o.heartbeat, "heartbeat-timeout", 300*time.Millisecond, "silence of the leader after which members elect another")
-	f.Int64Var(&o.snapshotBytes, "snapshot-bytes", 256<<20, "log since the last snapshot that makes a new one")
+	f.Int64Var(&o.snapshotBytes, "snapshot-bytes", 128<<20, "log since the last snapshot that makes a new one, if it is half as large as that too")
 	f.IntVar(&o.registrar.InFlight, "frames-in-flight", o.registrar.InFlight, "log entries proposed and not yet applied, 1 to 16")
 	f.DurationVar(&o.shutdown, "shutdown-timeout", 10*time.Second, "what handing over and finishing requests may take at the end")
 	f.Uint64Var(&o.registrar.MaxRegistryBytes, "max-registry-bytes", o.registrar.MaxRegistryBytes, "size above which the registry does not grow")

@@ -36,8 +36,8 @@ type Config struct {
 	// may take, and how long a leader goes on without hearing from a majority. Default 300 ms. Shorter
 	// deposes leaders over a slow disk or a busy processor; longer leaves the cluster longer without a leader.
 	HeartbeatTimeout time.Duration
-	// SnapshotBytes of commands since the last snapshot, and more than that snapshot's own size, make a new
-	// one. Default 256 MiB. Smaller writes the state more often; larger makes a restart replay more.
+	// SnapshotBytes of commands since the last snapshot, and more than half of that snapshot's own size, make a
+	// new one. Default 128 MiB. Smaller writes the state more often; larger makes a restart replay more.
 	SnapshotBytes uint64
 	// TrailingEntries stay in the log behind a snapshot at least. Default 256, at least 1.
 	TrailingEntries uint64
@@ -70,7 +70,7 @@ type Transport interface {
 
 func (c Config) withDefaults() Config {
 	c.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, 300*time.Millisecond)
-	c.SnapshotBytes = cmp.Or(c.SnapshotBytes, 256<<20)
+	c.SnapshotBytes = cmp.Or(c.SnapshotBytes, 128<<20)
 	c.TrailingEntries = cmp.Or(c.TrailingEntries, 256)
 	c.MaxCommand = cmp.Or(c.MaxCommand, 32<<20)
 	if c.Logger == nil {
@@ -114,7 +114,7 @@ func (c Config) raft() *raft.Config {
 	r.LocalID = raft.ServerID(c.ID)
 	r.HeartbeatTimeout = c.HeartbeatTimeout
 	r.ElectionTimeout = c.HeartbeatTimeout
-	r.LeaderLeaseTimeout = c.HeartbeatTimeout
+	r.LeaderLeaseTimeout = c.HeartbeatTimeout - hurry // so that a lone voter's heartbeat timeout may be shortened
 	r.CommitTimeout = min(r.CommitTimeout, c.HeartbeatTimeout/4)
 	r.MaxAppendEntries = 64
 	r.BatchApplyCh = true

@@ -145,10 +145,10 @@ func (m *machine[R]) await(ctx context.Context, index uint64) (applied uint64, e
 	return m.applied, err
 }
 
-// awaitGrowth returns once a snapshot is due: commands of more than limit bytes and of more than the last
-// snapshot's size have come since.
+// awaitGrowth returns once a snapshot is due: commands of more than limit bytes and of more than half the last
+// snapshot's size have come since. Replaying a command takes longer than reading its record from a snapshot.
 func (m *machine[R]) awaitGrowth(ctx context.Context, limit uint64) error {
-	return m.until(ctx, func() bool { return m.grown > max(limit, m.size) })
+	return m.until(ctx, func() bool { return m.grown > max(limit, m.size/2) })
 }
 
 // until waits for a condition over what mu guards, or for ctx.

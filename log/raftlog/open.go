@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -162,12 +163,27 @@ func (l *Log[R]) start() error {
 		if r.State() == raft.Leader {
 			l.enthrone(r.CurrentTerm())
 		}
-		return nil
+		return l.hurry(r)
 	})
 	if failed := l.machine.failed(); failed != nil {
 		return failed // raft says no more than that it could not load a snapshot
 	}
 	return err
+}
+
+// hurry is by how much a lone voter's heartbeat timeout is shortened.
+const hurry = time.Millisecond
+
+// hurry has a lone voter elect itself now: there is no leader whose heartbeats it could wait for. Raft looks at once
+// when its timeout becomes shorter.
+func (l *Log[R]) hurry(r *raft.Raft) error {
+	voters := slices.DeleteFunc(servers(r), func(s raft.Server) bool { return s.Suffrage != raft.Voter })
+	if len(voters) != 1 || !l.isSelf(voters[0]) {
+		return nil
+	}
+	config := r.ReloadableConfig()
+	config.HeartbeatTimeout -= hurry
+	return r.ReloadConfig(config)
 }
 
 // emptied is called by raft, in the middle of things, when it has deleted the whole log because it installed

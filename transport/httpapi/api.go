@@ -37,6 +37,7 @@ type API struct {
 	mux     *http.ServeMux
 	proxy   *forwarder
 	metrics *metrics
+	shared  shared
 	closing chan struct{}
 }
 

@@ -3,11 +3,14 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"iter"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/registrard/registrard/fsm"
 	"github.com/registrard/registrard/transport/httpapi/wire"
 )
 
@@ -59,7 +62,7 @@ func (a *API) getWatch(w http.ResponseWriter, r *http.Request) error {
 func (a *API) watchOn(ctx context.Context, s *lines, after *uint64) bool {
 	waiting, cancel := context.WithTimeout(ctx, idle)
 	defer cancel()
-	state, err := a.Registrar.Watch(waiting, *after)
+	history, err := a.Registrar.Watch(waiting, *after)
 	switch {
 	case ctx.Err() != nil:
 		return false
@@ -68,17 +71,54 @@ func (a *API) watchOn(ctx context.Context, s *lines, after *uint64) bool {
 	case err != nil:
 		return false // the log is at its end
 	}
-	changes, kept := state.Changes(*after)
+	changes, kept := history.Changes(*after)
 	if !kept {
 		return false // the reader was too slow; asking again tells it so
 	}
-	for change := range changes {
-		if !s.line(change) {
-			return false
+	if history.Index()-*after <= sharedEntries {
+		s.buf = append(s.buf, a.shared.lines(*after, history.Index(), changes)...)
+	} else {
+		for change := range changes {
+			if !s.line(change) {
+				return false
+			}
 		}
 	}
-	*after = state.Index()
+	*after = history.Index()
 	return s.flush()
+}
+
+// sharedEntries bounds what is encoded for all watchers at once: those who are farther behind do not meet others there.
+const sharedEntries = 16
+
+// shared is the changes of the newest entries as text, which every watcher gets: they are encoded once.
+type shared struct {
+	mu     sync.Mutex
+	recent [sharedEntries]span
+	oldest int
+}
+
+type span struct {
+	after, upTo uint64
+	text        []byte
+}
+
+// lines is the text of the changes of the entries above after up to upTo, which the caller must not modify.
+func (s *shared) lines(after, upTo uint64, changes iter.Seq[*fsm.Change]) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, known := range s.recent {
+		if known.after == after && known.upTo == upTo && upTo > 0 {
+			return known.text
+		}
+	}
+	var text lines
+	for change := range changes {
+		text.add(change)
+	}
+	s.recent[s.oldest] = span{after, upTo, text.buf}
+	s.oldest = (s.oldest + 1) % len(s.recent)
+	return text.buf
 }
 
 // lines writes NDJSON.
@@ -89,12 +129,15 @@ type lines struct {
 }
 
 func (l *lines) line(v any) bool {
+	return l.add(v) && (len(l.buf) < 1<<16 || l.flush())
+}
+
+func (l *lines) add(v any) bool {
 	text, err := json.Marshal(v)
-	if err != nil {
-		return false
+	if err == nil {
+		l.buf = append(append(l.buf, text...), '\n')
 	}
-	l.buf = append(append(l.buf, text...), '\n')
-	return len(l.buf) < 1<<16 || l.flush()
+	return err == nil
 }
 
 // flush sends all lines to a reader that has patience to take them.

@@ -114,7 +114,7 @@ func (i *inside) writes(ctx context.Context, l Load, snapshots bool) (Row, error
 	}
 	if len(took) > 0 {
 		all := summary(took)
-		row.More = map[string]float64{"snapshots": float64(all.Count), "snapshot_ms": all.P50}
+		row.More = map[string]float64{"snapshots": float64(all.Count), "snapshot_p50_ms": all.P50}
 	}
 	return row, nil
 }

@@ -166,11 +166,43 @@ func (m *own) grow(agents int) error {
 
 // writes measures one level of callers in the leading process.
 func (m *own) writes(callers, batch int, duration time.Duration) (Row, error) {
-	a, err := m.leading.order(order{Do: "writes", Load: Load{callers, batch, m.Warm, duration}})
+	return m.ordered(order{Do: "writes", Load: Load{callers, batch, m.Warm, duration}})
+}
+
+// ordered has the leading process measure something, and adds what all processes spent on each operation.
+func (m *own) ordered(o order) (Row, error) {
+	before, err := m.cpu()
 	if err != nil {
 		return Row{}, err
 	}
-	return a.Rows[0], nil
+	start := time.Now()
+	a, err := m.leading.order(o)
+	if err != nil {
+		return Row{}, err
+	}
+	took := time.Since(start)
+	after, err := m.cpu()
+	if err != nil {
+		return Row{}, err
+	}
+	row := a.Rows[0]
+	if row.More == nil {
+		row.More = map[string]float64{}
+	}
+	row.More["all_cpu_us"] = (after - before).Seconds() / took.Seconds() / row.PerSecond * 1e6
+	return row, nil
+}
+
+// cpu is what all processes have used so far.
+func (m *own) cpu() (sum time.Duration, err error) {
+	for _, n := range m.nodes {
+		u, err := (&remote{leader: "http://" + n.http, raw: http.DefaultClient}).usage(context.Background())
+		if err != nil {
+			return 0, err
+		}
+		sum += u.cpu
+	}
+	return sum, nil
 }
 
 func (m *own) embedded(context.Context) error {
@@ -220,7 +252,7 @@ func (m *own) memory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	row.Name, row.Agents, row.More = "memory", m.Agents, map[string]float64{}
+	row.Name, row.Agents = "memory", m.Agents
 	for _, n := range m.nodes {
 		u, err := (&remote{leader: "http://" + n.http, raw: http.DefaultClient}).usage(ctx)
 		if err != nil {
@@ -251,42 +283,52 @@ func (m *own) snapshot(context.Context) error {
 			what = "while one is written"
 			duration = max(duration, 3*m.Duration)
 		}
-		a, err := m.leading.order(order{Do: "writes", Load: Load{256, 1, m.Warm, duration}, Snapshot: with})
+		row, err := m.ordered(order{Do: "writes", Load: Load{256, 1, m.Warm, duration}, Snapshot: with})
 		if err != nil {
 			return err
 		}
-		row := a.Rows[0]
 		row.Name, row.What, row.Agents = "snapshot", what, m.Agents
 		m.Report(row)
 	}
 	return nil
 }
 
-// restart kills every process and starts them again.
+// restart kills one process and starts it again, and then all.
 func (m *own) restart(ctx context.Context) error {
 	if err := m.grow(m.Agents); err != nil {
 		return err
 	}
 	m.Progress("restart", 0, 0)
-	if err := errors.Join(m.endProfiles(), m.stop()); err != nil {
+	if err := m.endProfiles(); err != nil {
 		return err
 	}
-	start := time.Now()
-	for _, n := range m.nodes {
-		if err := n.start(); err != nil {
-			return err
+	follower := max(0, slices.IndexFunc(m.nodes, func(n *node) bool { return n != m.leading }))
+	for _, some := range []struct {
+		what  string
+		nodes []*node
+	}{{"a follower, until it is ready", m.nodes[follower : follower+1]}, {"all nodes, until each is ready", m.nodes}} {
+		for _, n := range some.nodes {
+			if err := n.kill(); err != nil {
+				return err
+			}
 		}
-	}
-	var took []time.Duration
-	for _, n := range m.nodes {
-		if err := n.ready(ctx); err != nil {
-			return err
+		start := time.Now()
+		for _, n := range some.nodes {
+			if err := n.start(); err != nil {
+				return err
+			}
 		}
-		took = append(took, time.Since(start))
+		var took []time.Duration
+		for _, n := range some.nodes {
+			if err := n.ready(ctx); err != nil {
+				return err
+			}
+			took = append(took, time.Since(start))
+		}
+		row := summary(took)
+		row.Name, row.What, row.Agents = "restart", some.what, m.Agents
+		m.Report(row)
 	}
-	row := summary(took)
-	row.Name, row.What, row.Agents = "restart", "of all nodes, until each is ready", m.Agents
-	m.Report(row)
 	var err error
 	m.leading, err = m.leader(ctx)
 	return err
