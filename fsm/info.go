@@ -49,13 +49,13 @@ func (a AgentObject) check() error {
 // ParseAgent reads an agent object strictly: unknown and repeated names, wrong types and bad values are errors.
 func ParseAgent(text []byte) (AgentObject, error) {
 	var a AgentObject
-	return a, a.UnmarshalJSON(text)
+	return a, json.Unmarshal(text, &a)
 }
 
-// UnmarshalJSON is ParseAgent.
-func (a *AgentObject) UnmarshalJSON(text []byte) error {
+// UnmarshalJSONFrom is ParseAgent within a larger text.
+func (a *AgentObject) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	var info AgentInfo
-	if err := json.Unmarshal(text, &info, json.RejectUnknownMembers(true)); err != nil {
+	if err := json.UnmarshalDecode(d, &info, json.RejectUnknownMembers(true)); err != nil {
 		return err
 	}
 	object, err := info.Object()

@@ -71,7 +71,7 @@ func canonicalResources(given []Resource) ([]Resource, error) {
 	slices.SortStableFunc(sorted, func(a, b Resource) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Role, b.Role), cmp.Compare(a.Type, b.Type))
 	})
-	var summed []Resource
+	summed := sorted[:0] // never ahead of what is read
 	for _, r := range sorted {
 		if n := len(summed); n > 0 && summed[n-1].Name == r.Name && summed[n-1].Role == r.Role && summed[n-1].Type == r.Type {
 			summed[n-1].add(r)

@@ -253,7 +253,10 @@ func TestAFollowerIsCaughtUpBySnapshot(t *testing.T) {
 func TestADivergedFollowerGoesOnFromASnapshot(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, "n1", "n2", "n3")
-	c.adjust = func(cfg *raftlog.Config) { cfg.TrailingEntries = 1 }
+	c.adjust = func(cfg *raftlog.Config) {
+		cfg.TrailingEntries = 1
+		slow(cfg) // whoever leads must go on leading while the machine is busy with other tests
+	}
 	c.startAll()
 	reign := c.lead("n1")
 	c.agree(c.propose("common"))

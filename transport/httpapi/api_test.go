@@ -34,15 +34,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // node is an API over a log in memory, served on a port of its own.
 type node struct {
 	*API
-	t      *testing.T
+	t      testing.TB
 	server *httptest.Server
 	log    *memlog.Log[fsm.Result]
 	client *http.Client
 }
 
-func newNode(t *testing.T) *node { return newNodeOn(t, new(memlog.Storage), "n1") }
+func newNode(t testing.TB) *node { return newNodeOn(t, new(memlog.Storage), "n1") }
 
-func newNodeOn(t *testing.T, storage *memlog.Storage, id string) *node {
+func newNodeOn(t testing.TB, storage *memlog.Storage, id string) *node {
 	t.Helper()
 	registry := fsm.New()
 	l, err := memlog.Open(memlog.Config{ID: id, Storage: storage}, registry)

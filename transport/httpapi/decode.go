@@ -1,9 +1,9 @@
 package httpapi
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -21,6 +21,7 @@ import (
 const (
 	maxBody       = 16 << 20
 	maxOperations = 10_000
+	maxGrow       = 1 << 20 // memory that a request gets before it has come
 )
 
 // limit refuses what is too large before anything reads it, and holds the rest to the same limit.
@@ -38,7 +39,10 @@ func tooLarge(format string, args ...any) error {
 
 // body reads the request's JSON into a value, strictly.
 func body(r *http.Request, into any) error {
-	text, err := io.ReadAll(r.Body)
+	var read bytes.Buffer
+	read.Grow(int(min(max(r.ContentLength, 0), maxGrow)) + bytes.MinRead)
+	_, err := read.ReadFrom(r.Body)
+	text := read.Bytes()
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
