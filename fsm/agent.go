@@ -20,8 +20,8 @@ type Agent struct {
 
 func (a *Agent) key() string { return a.ID }
 
-func (a *Agent) fields() []any {
-	return []any{&a.ID, &a.Phase, &a.Info, &a.Drain, &a.Deactivated, &a.Since, &a.Reason, &a.By}
+func (a *Agent) fields(to []any) []any {
+	return append(to, &a.ID, &a.Phase, &a.Info, &a.Drain, &a.Deactivated, &a.Since, &a.Reason, &a.By)
 }
 
 // Phase is where an agent is in its life; doc.go has the diagram. An agent that was removed or pruned, or
@@ -60,7 +60,7 @@ type Drain struct {
 	MarkGone       bool       `json:"mark_gone"`                  // whoever sees it drained marks it gone
 }
 
-func (d *Drain) fields() []any { return []any{&d.State, &d.MaxGracePeriod, &d.MarkGone} }
+func (d *Drain) fields(to []any) []any { return append(to, &d.State, &d.MaxGracePeriod, &d.MarkGone) }
 
 // DrainState tells how far a drain has come.
 type DrainState uint8

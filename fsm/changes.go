@@ -22,8 +22,8 @@ type Change struct {
 	Last   bool   `json:"last,omitzero"` // the last change of its index
 }
 
-func (c *Change) fields() []any {
-	return []any{&c.Index, &c.Kind, &c.ID, &c.Phase, &c.Was, &c.Time, &c.By, &c.Reason, &c.Last}
+func (c *Change) fields(to []any) []any {
+	return append(to, &c.Index, &c.Kind, &c.ID, &c.Phase, &c.Was, &c.Time, &c.By, &c.Reason, &c.Last)
 }
 
 // History is what watchers need of a State: its index and the changes kept. It never changes, may be read from any

@@ -17,12 +17,16 @@ type decoder struct {
 	// left returns an upper bound of the bytes still to come.
 	left  func() int
 	texts *texts
+	room  *room
 }
 
 // newDecoder reads from r, which must implement io.ByteScanner so that nothing is read ahead.
 func newDecoder(r io.Reader, left func() int, t *texts) decoder {
-	return decoder{msgpack.NewDecoder(r), left, t}
+	return decoder{msgpack.NewDecoder(r), left, t, new(room)}
 }
+
+// object reads what f is.
+func (d decoder) object(f fielder) error { return d.room.with(f, d.tuple) }
 
 // texts makes strings. The short ones that were made lately are used again: a million records say the same of who
 // asked and why.
@@ -191,7 +195,7 @@ func (d decoder) field(field any) (err error) {
 		var absent bool
 		if absent, err = d.isNil(); !absent && err == nil {
 			*v = new(Drain)
-			err = d.tuple((*v).fields()...)
+			err = d.object(*v)
 		}
 	case *[]string:
 		var count int
@@ -210,13 +214,13 @@ func (d decoder) field(field any) (err error) {
 		var count int
 		if count, err = d.length(); err == nil {
 			for range count {
-				if err = d.tuple(v.add()...); err != nil {
+				if err = d.object(v.add()); err != nil {
 					return err
 				}
 			}
 		}
 	case fielder:
-		err = d.tuple(v.fields()...)
+		err = d.object(v)
 	default:
 		panic(fmt.Sprintf("fsm: no decoding for %T", field))
 	}

@@ -10,13 +10,33 @@ import (
 )
 
 // encoder writes fields as msgpack.
-type encoder struct{ *msgpack.Encoder }
+type encoder struct {
+	*msgpack.Encoder
+	room *room
+}
+
+// room is memory for the lists of fields of what is being written or read, one behind the other as they nest.
+type room struct{ fields []any }
+
+// with lists f's fields for as long as use takes.
+func (r *room) with(f fielder, use func(fields ...any) error) error {
+	base := len(r.fields)
+	r.fields = f.fields(r.fields)
+	own := r.fields[base:]
+	err := use(own...)
+	clear(own)
+	r.fields = r.fields[:base]
+	return err
+}
 
 func newEncoder(w io.Writer) encoder {
 	e := msgpack.NewEncoder(w)
 	e.UseCompactInts(true)
-	return encoder{e}
+	return encoder{e, new(room)}
 }
+
+// object writes what f is.
+func (e encoder) object(f fielder) error { return e.room.with(f, e.tuple) }
 
 func (e encoder) tuple(fields ...any) error {
 	if err := e.EncodeArrayLen(len(fields)); err != nil {
@@ -69,7 +89,7 @@ func (e encoder) field(field any) error {
 		if *v == nil {
 			return e.EncodeNil()
 		}
-		return e.tuple((*v).fields()...)
+		return e.object(*v)
 	case *[]string:
 		if err := e.EncodeArrayLen(len(*v)); err != nil {
 			return err
@@ -98,13 +118,13 @@ func (e encoder) field(field any) error {
 			return err
 		}
 		for i := range v.len() {
-			if err := e.tuple(v.at(i)...); err != nil {
+			if err := e.object(v.at(i)); err != nil {
 				return err
 			}
 		}
 		return nil
 	case fielder:
-		return e.tuple(v.fields()...)
+		return e.object(v)
 	}
 	panic(fmt.Sprintf("fsm: no encoding for %T", field))
 }

@@ -71,7 +71,7 @@ type Head struct {
 	Limit uint64
 }
 
-func (h *Head) fields() []any { return []any{&h.Reign, &h.At, &h.Limit} }
+func (h *Head) fields(to []any) []any { return append(to, &h.Reign, &h.At, &h.Limit) }
 
 // Batch is operations encoded, ready to be joined into a frame.
 type Batch struct {
@@ -91,7 +91,7 @@ const usualOp = 448
 func Encode(ps ...Proposal) (Batch, error) {
 	var buf bytes.Buffer
 	buf.Grow(usualOp * len(ps))
-	e := encoder{msgpack.GetEncoder()}
+	e := encoder{msgpack.GetEncoder(), new(room)}
 	defer msgpack.PutEncoder(e.Encoder)
 	e.Reset(&buf)
 	e.UseCompactInts(true)
@@ -130,7 +130,7 @@ func Join(h Head, batches ...Batch) []byte {
 	e := newEncoder(buf)
 	_ = e.EncodeArrayLen(3) // a bytes.Buffer takes everything
 	_ = e.EncodeUint(firstFormat)
-	_ = e.tuple(h.fields()...)
+	_ = e.object(&h)
 	_ = e.EncodeArrayLen(ops)
 	for _, b := range batches {
 		buf.Write(b.bytes)

@@ -31,9 +31,9 @@ type Framework struct {
 
 func (f *Framework) key() string { return f.ID }
 
-func (f *Framework) fields() []any {
-	return []any{&f.ID, &f.State, &f.Info, &f.Principal, &f.User, &f.Checkpoint, &f.Failover, &f.Registered, &f.Reregistered,
-		&f.Since, &f.Reason, &f.By, &f.Revision}
+func (f *Framework) fields(to []any) []any {
+	return append(to, &f.ID, &f.State, &f.Info, &f.Principal, &f.User, &f.Checkpoint, &f.Failover, &f.Registered, &f.Reregistered,
+		&f.Since, &f.Reason, &f.By, &f.Revision)
 }
 
 // FrameworkState is where a framework is in its life.
@@ -74,8 +74,8 @@ type FrameworkObject struct {
 	Info       Info
 }
 
-func (f *FrameworkObject) fields() []any {
-	return []any{&f.ID, &f.Principal, &f.User, &f.Checkpoint, &f.Failover, &f.Info}
+func (f *FrameworkObject) fields(to []any) []any {
+	return append(to, &f.ID, &f.Principal, &f.User, &f.Checkpoint, &f.Failover, &f.Info)
 }
 
 func (f FrameworkObject) check() error {

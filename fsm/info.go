@@ -34,7 +34,7 @@ type AgentObject struct {
 	Info Info
 }
 
-func (a *AgentObject) fields() []any { return []any{&a.ID, &a.Info} }
+func (a *AgentObject) fields(to []any) []any { return append(to, &a.ID, &a.Info) }
 
 func (a AgentObject) check() error {
 	switch {

@@ -9,9 +9,9 @@ type AdmitAgent struct {
 }
 
 // Kind is agent.admit.
-func (AdmitAgent) Kind() Kind        { return "agent.admit" }
-func (op *AdmitAgent) fields() []any { return op.Agent.fields() }
-func (op AdmitAgent) check() error   { return op.Agent.check() }
+func (AdmitAgent) Kind() Kind                { return "agent.admit" }
+func (op *AdmitAgent) fields(to []any) []any { return op.Agent.fields(to) }
+func (op AdmitAgent) check() error           { return op.Agent.check() }
 
 func (op AdmitAgent) apply(tx *Txn) (bool, error) {
 	if agent, ok := tx.Agent(op.Agent.ID); ok {
@@ -26,9 +26,9 @@ type UpdateAgent struct {
 }
 
 // Kind is agent.update.
-func (UpdateAgent) Kind() Kind        { return "agent.update" }
-func (op *UpdateAgent) fields() []any { return op.Agent.fields() }
-func (op UpdateAgent) check() error   { return op.Agent.check() }
+func (UpdateAgent) Kind() Kind                { return "agent.update" }
+func (op *UpdateAgent) fields(to []any) []any { return op.Agent.fields(to) }
+func (op UpdateAgent) check() error           { return op.Agent.check() }
 
 func (op UpdateAgent) apply(tx *Txn) (bool, error) {
 	agent, err := tx.admitted(op.Agent.ID)
@@ -48,9 +48,9 @@ type ReachAgent struct {
 }
 
 // Kind is agent.reachable.
-func (ReachAgent) Kind() Kind        { return "agent.reachable" }
-func (op *ReachAgent) fields() []any { return append(op.Agent.fields(), &op.Time) }
-func (op ReachAgent) check() error   { return op.Agent.check() }
+func (ReachAgent) Kind() Kind                { return "agent.reachable" }
+func (op *ReachAgent) fields(to []any) []any { return append(op.Agent.fields(to), &op.Time) }
+func (op ReachAgent) check() error           { return op.Agent.check() }
 
 func (op ReachAgent) apply(tx *Txn) (bool, error) {
 	agent, ok := tx.Agent(op.Agent.ID)
@@ -76,8 +76,8 @@ type MarkUnreachable struct {
 }
 
 // Kind is agent.unreachable.
-func (MarkUnreachable) Kind() Kind        { return "agent.unreachable" }
-func (op *MarkUnreachable) fields() []any { return []any{&op.ID, &op.Time, &op.Reason} }
+func (MarkUnreachable) Kind() Kind                { return "agent.unreachable" }
+func (op *MarkUnreachable) fields(to []any) []any { return append(to, &op.ID, &op.Time, &op.Reason) }
 
 func (op MarkUnreachable) check() error {
 	return cmp.Or(checkID("id", op.ID), checkText("reason", op.Reason, MaxText))
@@ -100,8 +100,8 @@ type MarkGone struct {
 }
 
 // Kind is agent.gone.
-func (MarkGone) Kind() Kind        { return "agent.gone" }
-func (op *MarkGone) fields() []any { return []any{&op.ID, &op.Time, &op.Reason} }
+func (MarkGone) Kind() Kind                { return "agent.gone" }
+func (op *MarkGone) fields(to []any) []any { return append(to, &op.ID, &op.Time, &op.Reason) }
 
 func (op MarkGone) check() error {
 	return cmp.Or(checkID("id", op.ID), checkText("reason", op.Reason, MaxText))
@@ -126,9 +126,9 @@ type RemoveAgent struct {
 }
 
 // Kind is agent.remove.
-func (RemoveAgent) Kind() Kind        { return "agent.remove" }
-func (op *RemoveAgent) fields() []any { return []any{&op.ID} }
-func (op RemoveAgent) check() error   { return checkID("id", op.ID) }
+func (RemoveAgent) Kind() Kind                { return "agent.remove" }
+func (op *RemoveAgent) fields(to []any) []any { return append(to, &op.ID) }
+func (op RemoveAgent) check() error           { return checkID("id", op.ID) }
 
 func (op RemoveAgent) apply(tx *Txn) (bool, error) {
 	agent, err := tx.admitted(op.ID)
@@ -147,8 +147,8 @@ type PruneAgents struct {
 }
 
 // Kind is agent.prune.
-func (PruneAgents) Kind() Kind        { return "agent.prune" }
-func (op *PruneAgents) fields() []any { return []any{&op.Unreachable, &op.Gone} }
+func (PruneAgents) Kind() Kind                { return "agent.prune" }
+func (op *PruneAgents) fields(to []any) []any { return append(to, &op.Unreachable, &op.Gone) }
 
 func (op PruneAgents) check() error {
 	return cmp.Or(checkIDs("unreachable", op.Unreachable), checkIDs("gone", op.Gone))

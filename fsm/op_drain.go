@@ -12,8 +12,10 @@ type DrainAgent struct {
 }
 
 // Kind is agent.drain.
-func (DrainAgent) Kind() Kind        { return "agent.drain" }
-func (op *DrainAgent) fields() []any { return []any{&op.ID, &op.MaxGracePeriod, &op.MarkGone} }
+func (DrainAgent) Kind() Kind { return "agent.drain" }
+func (op *DrainAgent) fields(to []any) []any {
+	return append(to, &op.ID, &op.MaxGracePeriod, &op.MarkGone)
+}
 
 func (op DrainAgent) check() error {
 	if op.MaxGracePeriod != nil && *op.MaxGracePeriod < 0 {
@@ -39,9 +41,9 @@ type MarkDrained struct {
 }
 
 // Kind is agent.drained.
-func (MarkDrained) Kind() Kind        { return "agent.drained" }
-func (op *MarkDrained) fields() []any { return []any{&op.ID} }
-func (op MarkDrained) check() error   { return checkID("id", op.ID) }
+func (MarkDrained) Kind() Kind                { return "agent.drained" }
+func (op *MarkDrained) fields(to []any) []any { return append(to, &op.ID) }
+func (op MarkDrained) check() error           { return checkID("id", op.ID) }
 
 func (op MarkDrained) apply(tx *Txn) (bool, error) {
 	agent, ok := tx.living(op.ID)
@@ -63,9 +65,9 @@ type DeactivateAgent struct {
 }
 
 // Kind is agent.deactivate.
-func (DeactivateAgent) Kind() Kind        { return "agent.deactivate" }
-func (op *DeactivateAgent) fields() []any { return []any{&op.ID} }
-func (op DeactivateAgent) check() error   { return checkID("id", op.ID) }
+func (DeactivateAgent) Kind() Kind                { return "agent.deactivate" }
+func (op *DeactivateAgent) fields(to []any) []any { return append(to, &op.ID) }
+func (op DeactivateAgent) check() error           { return checkID("id", op.ID) }
 
 func (op DeactivateAgent) apply(tx *Txn) (bool, error) {
 	agent, ok := tx.living(op.ID)
@@ -83,9 +85,9 @@ type ReactivateAgent struct {
 }
 
 // Kind is agent.reactivate.
-func (ReactivateAgent) Kind() Kind        { return "agent.reactivate" }
-func (op *ReactivateAgent) fields() []any { return []any{&op.ID} }
-func (op ReactivateAgent) check() error   { return checkID("id", op.ID) }
+func (ReactivateAgent) Kind() Kind                { return "agent.reactivate" }
+func (op *ReactivateAgent) fields(to []any) []any { return append(to, &op.ID) }
+func (op ReactivateAgent) check() error           { return checkID("id", op.ID) }
 
 func (op ReactivateAgent) apply(tx *Txn) (bool, error) {
 	agent, ok := tx.living(op.ID)

@@ -8,9 +8,9 @@ type AdmitFramework struct {
 }
 
 // Kind is framework.admit.
-func (AdmitFramework) Kind() Kind        { return "framework.admit" }
-func (op *AdmitFramework) fields() []any { return op.Framework.fields() }
-func (op AdmitFramework) check() error   { return op.Framework.check() }
+func (AdmitFramework) Kind() Kind                { return "framework.admit" }
+func (op *AdmitFramework) fields(to []any) []any { return op.Framework.fields(to) }
+func (op AdmitFramework) check() error           { return op.Framework.check() }
 
 func (op AdmitFramework) apply(tx *Txn) (bool, error) {
 	given := op.Framework
@@ -34,9 +34,9 @@ type UpdateFramework struct {
 }
 
 // Kind is framework.update.
-func (UpdateFramework) Kind() Kind        { return "framework.update" }
-func (op *UpdateFramework) fields() []any { return op.Framework.fields() }
-func (op UpdateFramework) check() error   { return op.Framework.check() }
+func (UpdateFramework) Kind() Kind                { return "framework.update" }
+func (op *UpdateFramework) fields(to []any) []any { return op.Framework.fields(to) }
+func (op UpdateFramework) check() error           { return op.Framework.check() }
 
 func (op UpdateFramework) apply(tx *Txn) (bool, error) {
 	given := op.Framework
@@ -68,9 +68,9 @@ type ConnectFramework struct {
 }
 
 // Kind is framework.connected.
-func (ConnectFramework) Kind() Kind        { return "framework.connected" }
-func (op *ConnectFramework) fields() []any { return []any{&op.ID} }
-func (op ConnectFramework) check() error   { return checkID("id", op.ID) }
+func (ConnectFramework) Kind() Kind                { return "framework.connected" }
+func (op *ConnectFramework) fields(to []any) []any { return append(to, &op.ID) }
+func (op ConnectFramework) check() error           { return checkID("id", op.ID) }
 
 func (op ConnectFramework) apply(tx *Txn) (bool, error) {
 	known, err := tx.livingFramework(op.ID)
@@ -90,9 +90,9 @@ type DisconnectFramework struct {
 }
 
 // Kind is framework.disconnected.
-func (DisconnectFramework) Kind() Kind        { return "framework.disconnected" }
-func (op *DisconnectFramework) fields() []any { return []any{&op.ID, &op.Since} }
-func (op DisconnectFramework) check() error   { return checkID("id", op.ID) }
+func (DisconnectFramework) Kind() Kind                { return "framework.disconnected" }
+func (op *DisconnectFramework) fields(to []any) []any { return append(to, &op.ID, &op.Since) }
+func (op DisconnectFramework) check() error           { return checkID("id", op.ID) }
 
 func (op DisconnectFramework) apply(tx *Txn) (bool, error) {
 	known, err := tx.livingFramework(op.ID)
@@ -110,8 +110,8 @@ type CompleteFramework struct {
 }
 
 // Kind is framework.complete.
-func (CompleteFramework) Kind() Kind        { return "framework.complete" }
-func (op *CompleteFramework) fields() []any { return []any{&op.ID, &op.Reason} }
+func (CompleteFramework) Kind() Kind                { return "framework.complete" }
+func (op *CompleteFramework) fields(to []any) []any { return append(to, &op.ID, &op.Reason) }
 
 func (op CompleteFramework) check() error {
 	return cmp.Or(checkID("id", op.ID), checkText("reason", op.Reason, MaxText))
@@ -135,9 +135,9 @@ type PruneFrameworks struct {
 }
 
 // Kind is framework.prune.
-func (PruneFrameworks) Kind() Kind        { return "framework.prune" }
-func (op *PruneFrameworks) fields() []any { return []any{&op.IDs} }
-func (op PruneFrameworks) check() error   { return checkIDs("ids", op.IDs) }
+func (PruneFrameworks) Kind() Kind                { return "framework.prune" }
+func (op *PruneFrameworks) fields(to []any) []any { return append(to, &op.IDs) }
+func (op PruneFrameworks) check() error           { return checkIDs("ids", op.IDs) }
 
 func (op PruneFrameworks) apply(tx *Txn) (changed bool, err error) {
 	for _, id := range op.IDs {

@@ -15,9 +15,9 @@ type MachineID struct {
 	IP       string `json:"ip,omitempty"`
 }
 
-func (m *MachineID) fields() []any { return []any{&m.Hostname, &m.IP} }
-func (m MachineID) key() string    { return lower(m.Hostname) + "|" + m.IP }
-func (m MachineID) String() string { return m.Hostname + "|" + m.IP }
+func (m *MachineID) fields(to []any) []any { return append(to, &m.Hostname, &m.IP) }
+func (m MachineID) key() string            { return lower(m.Hostname) + "|" + m.IP }
+func (m MachineID) String() string         { return m.Hostname + "|" + m.IP }
 
 // Window is when some machines will be away.
 type Window struct {
@@ -25,8 +25,8 @@ type Window struct {
 	Unavailability Unavailability `json:"unavailability"`
 }
 
-func (w *Window) fields() []any {
-	return []any{seq(&w.Machines), &w.Unavailability}
+func (w *Window) fields(to []any) []any {
+	return append(to, seq(&w.Machines), &w.Unavailability)
 }
 
 // Unavailability is a span of time; without a duration it has no end.
@@ -35,7 +35,7 @@ type Unavailability struct {
 	Duration *Duration `json:"duration,omitempty"` // not negative
 }
 
-func (u *Unavailability) fields() []any { return []any{&u.Start, &u.Duration} }
+func (u *Unavailability) fields(to []any) []any { return append(to, &u.Start, &u.Duration) }
 
 // Schedule is all windows of maintenance.
 type Schedule struct {
@@ -45,8 +45,8 @@ type Schedule struct {
 
 const scheduleKey = "schedule"
 
-func (s *Schedule) key() string   { return scheduleKey }
-func (s *Schedule) fields() []any { return []any{seq(&s.Windows)} }
+func (s *Schedule) key() string           { return scheduleKey }
+func (s *Schedule) fields(to []any) []any { return append(to, seq(&s.Windows)) }
 
 // Machine is a machine that the schedule names.
 type Machine struct {
@@ -56,8 +56,8 @@ type Machine struct {
 	Mark           `json:"-"`
 }
 
-func (m *Machine) key() string   { return m.ID.key() }
-func (m *Machine) fields() []any { return []any{&m.ID, &m.Mode, &m.Unavailability} }
+func (m *Machine) key() string           { return m.ID.key() }
+func (m *Machine) fields(to []any) []any { return append(to, &m.ID, &m.Mode, &m.Unavailability) }
 
 // Mode is what maintenance does to a machine. A machine that the schedule does not name is up.
 type Mode uint8
@@ -93,8 +93,8 @@ type ScheduleMaintenance struct {
 }
 
 // Kind is maintenance.schedule.
-func (ScheduleMaintenance) Kind() Kind        { return "maintenance.schedule" }
-func (op *ScheduleMaintenance) fields() []any { return []any{seq(&op.Windows)} }
+func (ScheduleMaintenance) Kind() Kind                { return "maintenance.schedule" }
+func (op *ScheduleMaintenance) fields(to []any) []any { return append(to, seq(&op.Windows)) }
 
 func (op ScheduleMaintenance) check() error {
 	for i, w := range op.Windows {
@@ -150,9 +150,9 @@ type StartMaintenance struct {
 }
 
 // Kind is maintenance.start.
-func (StartMaintenance) Kind() Kind        { return "maintenance.start" }
-func (op *StartMaintenance) fields() []any { return []any{seq(&op.Machines)} }
-func (op StartMaintenance) check() error   { return checkMachines("machines", op.Machines) }
+func (StartMaintenance) Kind() Kind                { return "maintenance.start" }
+func (op *StartMaintenance) fields(to []any) []any { return append(to, seq(&op.Machines)) }
+func (op StartMaintenance) check() error           { return checkMachines("machines", op.Machines) }
 
 func (op StartMaintenance) apply(tx *Txn) (bool, error) {
 	machines, err := tx.inMode(ModeDraining, op.Machines)
@@ -172,9 +172,9 @@ type StopMaintenance struct {
 }
 
 // Kind is maintenance.stop.
-func (StopMaintenance) Kind() Kind        { return "maintenance.stop" }
-func (op *StopMaintenance) fields() []any { return []any{seq(&op.Machines)} }
-func (op StopMaintenance) check() error   { return checkMachines("machines", op.Machines) }
+func (StopMaintenance) Kind() Kind                { return "maintenance.stop" }
+func (op *StopMaintenance) fields(to []any) []any { return append(to, seq(&op.Machines)) }
+func (op StopMaintenance) check() error           { return checkMachines("machines", op.Machines) }
 
 func (op StopMaintenance) apply(tx *Txn) (bool, error) {
 	machines, err := tx.inMode(ModeDown, op.Machines)

@@ -19,8 +19,10 @@ type Master struct {
 
 const masterKey = "master"
 
-func (m *Master) key() string   { return masterKey }
-func (m *Master) fields() []any { return []any{&m.ID, &m.Epoch, &m.Info, &m.TTL, &m.Since, &m.By} }
+func (m *Master) key() string { return masterKey }
+func (m *Master) fields(to []any) []any {
+	return append(to, &m.ID, &m.Epoch, &m.Info, &m.TTL, &m.Since, &m.By)
+}
 
 // ClaimMastership begins a new epoch; from then on no operation of an earlier one is applied. Whether the
 // earlier master's lease has run out is for the proposer to know: the machine has no clock.
@@ -31,8 +33,8 @@ type ClaimMastership struct {
 }
 
 // Kind is master.claim.
-func (ClaimMastership) Kind() Kind        { return "master.claim" }
-func (op *ClaimMastership) fields() []any { return []any{&op.ID, &op.Info, &op.TTL} }
+func (ClaimMastership) Kind() Kind                { return "master.claim" }
+func (op *ClaimMastership) fields(to []any) []any { return append(to, &op.ID, &op.Info, &op.TTL) }
 
 func (op ClaimMastership) check() error {
 	switch {
@@ -63,9 +65,9 @@ type ResignMastership struct {
 }
 
 // Kind is master.resign.
-func (ResignMastership) Kind() Kind        { return "master.resign" }
-func (op *ResignMastership) fields() []any { return []any{&op.Epoch} }
-func (op ResignMastership) check() error   { return nil }
+func (ResignMastership) Kind() Kind                { return "master.resign" }
+func (op *ResignMastership) fields(to []any) []any { return append(to, &op.Epoch) }
+func (op ResignMastership) check() error           { return nil }
 
 func (op ResignMastership) apply(tx *Txn) (bool, error) {
 	master, ok := tx.s.Master()

@@ -12,8 +12,10 @@ type Member struct {
 	Mark     `json:"-"`
 }
 
-func (m *Member) key() string   { return m.ID }
-func (m *Member) fields() []any { return []any{&m.ID, &m.RaftAddr, &m.HTTPAddr, &m.Format} }
+func (m *Member) key() string { return m.ID }
+func (m *Member) fields(to []any) []any {
+	return append(to, &m.ID, &m.RaftAddr, &m.HTTPAddr, &m.Format)
+}
 
 // AnnounceMember records a member's addresses and format. A leader's is the opening frame of its reign.
 type AnnounceMember struct {
@@ -25,8 +27,8 @@ type AnnounceMember struct {
 
 // Kind is member.announce.
 func (AnnounceMember) Kind() Kind { return "member.announce" }
-func (op *AnnounceMember) fields() []any {
-	return []any{&op.ID, &op.RaftAddr, &op.HTTPAddr, &op.Format}
+func (op *AnnounceMember) fields(to []any) []any {
+	return append(to, &op.ID, &op.RaftAddr, &op.HTTPAddr, &op.Format)
 }
 
 func (op AnnounceMember) check() error {
@@ -43,9 +45,9 @@ type ForgetMember struct {
 }
 
 // Kind is member.forget.
-func (ForgetMember) Kind() Kind        { return "member.forget" }
-func (op *ForgetMember) fields() []any { return []any{&op.ID} }
-func (op ForgetMember) check() error   { return checkID("id", op.ID) }
+func (ForgetMember) Kind() Kind                { return "member.forget" }
+func (op *ForgetMember) fields(to []any) []any { return append(to, &op.ID) }
+func (op ForgetMember) check() error           { return checkID("id", op.ID) }
 
 func (op ForgetMember) apply(tx *Txn) (bool, error) {
 	return drop(tx, &tx.s.members, op.ID), nil
@@ -57,9 +59,9 @@ type RaiseFormat struct {
 }
 
 // Kind is member.raise.
-func (RaiseFormat) Kind() Kind        { return "member.raise" }
-func (op *RaiseFormat) fields() []any { return []any{&op.Format} }
-func (op RaiseFormat) check() error   { return nil }
+func (RaiseFormat) Kind() Kind                { return "member.raise" }
+func (op *RaiseFormat) fields(to []any) []any { return append(to, &op.Format) }
+func (op RaiseFormat) check() error           { return nil }
 
 func (op RaiseFormat) apply(tx *Txn) (bool, error) {
 	if op.Format <= tx.s.format {

@@ -10,8 +10,8 @@ type Provider struct {
 	Mark `json:"-"`
 }
 
-func (p *Provider) key() string   { return p.ID }
-func (p *Provider) fields() []any { return []any{&p.ID, &p.Type, &p.Name} }
+func (p *Provider) key() string           { return p.ID }
+func (p *Provider) fields(to []any) []any { return append(to, &p.ID, &p.Type, &p.Name) }
 
 // AdmitProvider enters a resource provider that was never known. Mesos: AdmitResourceProvider.
 type AdmitProvider struct {
@@ -19,8 +19,8 @@ type AdmitProvider struct {
 }
 
 // Kind is provider.admit.
-func (AdmitProvider) Kind() Kind        { return "provider.admit" }
-func (op *AdmitProvider) fields() []any { return []any{&op.Provider} }
+func (AdmitProvider) Kind() Kind                { return "provider.admit" }
+func (op *AdmitProvider) fields(to []any) []any { return append(to, &op.Provider) }
 
 func (op AdmitProvider) check() error {
 	return cmp.Or(checkID("provider.id", op.Provider.ID), checkText("provider.type", op.Provider.Type, MaxID),
@@ -47,9 +47,9 @@ type RemoveProvider struct {
 }
 
 // Kind is provider.remove.
-func (RemoveProvider) Kind() Kind        { return "provider.remove" }
-func (op *RemoveProvider) fields() []any { return []any{&op.ID} }
-func (op RemoveProvider) check() error   { return checkID("id", op.ID) }
+func (RemoveProvider) Kind() Kind                { return "provider.remove" }
+func (op *RemoveProvider) fields(to []any) []any { return append(to, &op.ID) }
+func (op RemoveProvider) check() error           { return checkID("id", op.ID) }
 
 func (op RemoveProvider) apply(tx *Txn) (bool, error) {
 	provider, ok := tx.s.providers.get(op.ID)

@@ -15,8 +15,8 @@ type Quota struct {
 	Mark       `json:"-"`
 }
 
-func (q *Quota) key() string   { return q.Role }
-func (q *Quota) fields() []any { return []any{&q.Role, &q.Guarantees, &q.Limits} }
+func (q *Quota) key() string           { return q.Role }
+func (q *Quota) fields(to []any) []any { return append(to, &q.Role, &q.Guarantees, &q.Limits) }
 
 // isDefault quotas ask for nothing, and are not kept.
 func (q *Quota) isDefault() bool {
@@ -74,8 +74,8 @@ type UpdateQuota struct {
 }
 
 // Kind is quota.update.
-func (UpdateQuota) Kind() Kind        { return "quota.update" }
-func (op *UpdateQuota) fields() []any { return []any{seq(&op.Quotas)} }
+func (UpdateQuota) Kind() Kind                { return "quota.update" }
+func (op *UpdateQuota) fields(to []any) []any { return append(to, seq(&op.Quotas)) }
 
 func (op UpdateQuota) check() error {
 	for i := range op.Quotas {

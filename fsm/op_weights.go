@@ -13,8 +13,8 @@ type Weight struct {
 	Mark   `json:"-"`
 }
 
-func (w *Weight) key() string   { return w.Role }
-func (w *Weight) fields() []any { return []any{&w.Role, &w.Weight} }
+func (w *Weight) key() string           { return w.Role }
+func (w *Weight) fields(to []any) []any { return append(to, &w.Role, &w.Weight) }
 
 // UpdateWeights sets the weights of some roles, all or none; weight 0 removes the role's. Mesos:
 // UpdateWeights, which cannot remove one and leaves the checks to its endpoint.
@@ -23,8 +23,8 @@ type UpdateWeights struct {
 }
 
 // Kind is weights.update.
-func (UpdateWeights) Kind() Kind        { return "weights.update" }
-func (op *UpdateWeights) fields() []any { return []any{seq(&op.Weights)} }
+func (UpdateWeights) Kind() Kind                { return "weights.update" }
+func (op *UpdateWeights) fields(to []any) []any { return append(to, seq(&op.Weights)) }
 
 func (op UpdateWeights) check() error {
 	for i, w := range op.Weights {

@@ -292,9 +292,9 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 // spoiler writes and then refuses, or panics: what no operation of ours does.
 type spoiler struct{ panics bool }
 
-func (spoiler) Kind() Kind       { return "test.spoiler" }
-func (spoiler) check() error     { return nil }
-func (s *spoiler) fields() []any { return []any{&s.panics} }
+func (spoiler) Kind() Kind               { return "test.spoiler" }
+func (spoiler) check() error             { return nil }
+func (s *spoiler) fields(to []any) []any { return append(to, &s.panics) }
 func (s spoiler) apply(tx *Txn) (bool, error) {
 	for agent := range tx.s.Agents(Admitted, "") {
 		tx.dropAgent(agent)

@@ -184,22 +184,23 @@ func (w *scratch) reset() encoder {
 func (w *scratch) measure(in section, r fielder) (sum, int) {
 	e := w.reset()
 	_ = e.EncodeUint(uint64(in)) // a bytes.Buffer takes everything
-	_ = e.tuple(r.fields()...)
+	_ = e.object(r)
 	return sumOf(w.buf.Bytes()), w.buf.Len()
 }
 
 // link adds one frame to the chain.
 func (w *scratch) link(s *State, frame []byte, outcomes []Outcome, changes []Change) (link [32]byte) {
 	e := w.reset()
+	var kept request
 	for i := range outcomes {
-		kept := request{Changed: outcomes[i].Changed}
+		kept = request{Changed: outcomes[i].Changed}
 		if rejection := outcomes[i].Rejection; rejection != nil {
 			kept.Kind, kept.Code, kept.Reason = rejection.Kind, rejection.Code, rejection.Reason
 		}
-		_ = e.tuple(kept.fields()...)
+		_ = e.object(&kept)
 	}
 	for i := range changes {
-		_ = e.tuple(changes[i].fields()...)
+		_ = e.object(&changes[i])
 	}
 	h := sha256.New()
 	h.Write(s.chain[:])

@@ -14,8 +14,8 @@ type request struct {
 	Reason  string
 }
 
-func (r *request) fields() []any {
-	return []any{&r.ID, &r.Op, &r.Index, &r.Changed, &r.Kind, &r.Code, &r.Reason}
+func (r *request) fields(to []any) []any {
+	return append(to, &r.ID, &r.Op, &r.Index, &r.Changed, &r.Kind, &r.Code, &r.Reason)
 }
 
 func (r *request) outcome() Outcome {

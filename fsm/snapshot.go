@@ -67,7 +67,7 @@ func writeTable[R record](e encoder, t *table[R]) error {
 	}
 	var err error
 	t.records.Scan(func(_ string, r R) bool {
-		err = errors.Join(e.tuple(r.fields()...), e.tuple(r.mark().place()...))
+		err = errors.Join(e.object(r), e.tuple(r.mark().place()...))
 		return err == nil
 	})
 	return err
@@ -81,7 +81,7 @@ func writeRing[T any, P interface {
 		return err
 	}
 	for v := range r.all(r.first) {
-		if err := e.tuple(P(v).fields()...); err != nil {
+		if err := e.object(P(v)); err != nil {
 			return err
 		}
 	}
@@ -160,7 +160,7 @@ func readTable[T any, R interface {
 	records := make([]R, 0, min(count, 1<<20)) // a count may lie
 	for i := range count {
 		r := R(new(T))
-		err := d.tuple(r.fields()...)
+		err := d.object(r)
 		if err == nil {
 			err = d.tuple(r.mark().place()...)
 		}
@@ -191,7 +191,7 @@ func readRing[T any, P interface {
 	r.next = r.first
 	for range count {
 		var v T
-		if err := d.tuple(P(&v).fields()...); err != nil {
+		if err := d.object(P(&v)); err != nil {
 			return err
 		}
 		r.push(v)

@@ -110,11 +110,11 @@ func define[T Op, P interface {
 			if !ok {
 				return fmt.Errorf("%T is not the operation of kind %s", op, zero.Kind())
 			}
-			return e.tuple(P(&value).fields()...)
+			return e.object(P(&value))
 		},
 		decode: func(d decoder) (Op, error) {
 			var value T
-			err := d.tuple(P(&value).fields()...)
+			err := d.object(P(&value))
 			return value, err
 		},
 	}

@@ -11,7 +11,7 @@ import (
 // How much may be allocated before the garbage collector runs again.
 const (
 	collectEvery = 128 << 20 // bytes at least: a small registry is not collected all the time
-	collectShare = 40        // percent of what is in use otherwise: a million agents stay below 1.2 GiB
+	collectShare = 30        // percent of what is in use otherwise: a million agents stay below 1.2 GiB
 )
 
 // paceCollector keeps the collector to that until ctx ends, unless the environment says how it is paced. The runtime's
