@@ -1,0 +1,37 @@
+package zklog
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// loseReign removes the candidate that a member leads by, as an operator may.
+func (l *Log[R]) loseReign(t testing.TB) {
+	t.Helper()
+	l.mu.Lock()
+	current := l.reign
+	l.mu.Unlock()
+	if current == nil {
+		return
+	}
+	if err := current.session.remove(candidate(current.candidate)); err != nil && current.Err() == nil {
+		t.Errorf("remove the candidate: %v", err)
+	}
+}
+
+// crash is what the servers see of a process that is killed: the session is not ended, it expires.
+func (l *Log[R]) crash() {
+	l.mu.Lock()
+	s := l.session
+	l.mu.Unlock()
+	s.mu.Lock()
+	s.mute = true
+	s.mu.Unlock()
+	s.hangUp()
+	_ = l.Close()
+}
+
+var _ = errors.Is
+var _ = zk.ErrNoNode
