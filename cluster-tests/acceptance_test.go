@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/registrard/registrard/fsm"
+	"github.com/registrard/registrard/log/zklog/zktest"
 	"github.com/registrard/registrard/registrar"
 	"github.com/registrard/registrard/transport/client"
 	"github.com/registrard/registrard/transport/httpapi/wire"
@@ -28,6 +29,7 @@ func TestAcceptance(t *testing.T) {
 	}{
 		{"raft", func(t *testing.T) *Cluster { return newCluster(t, 3) }},
 		{"leveldb", func(t *testing.T) *Cluster { return newUnfounded(t, 1, "--log", "leveldb") }},
+		{"zookeeper", func(t *testing.T) *Cluster { return newOnZooKeeper(t, zktest.Start(t, 3), 3) }},
 	} {
 		t.Run(backend.name, func(t *testing.T) {
 			t.Parallel()

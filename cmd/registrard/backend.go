@@ -12,31 +12,42 @@ import (
 	"github.com/registrard/registrard/log/leveldblog"
 	"github.com/registrard/registrard/log/memlog"
 	"github.com/registrard/registrard/log/raftlog"
+	"github.com/registrard/registrard/log/zklog"
 	"github.com/registrard/registrard/transport"
 )
 
 // The backends.
 const (
-	backendRaft    = "raft"
-	backendLevelDB = "leveldb"
-	backendMemory  = "memory"
+	backendRaft      = "raft"
+	backendLevelDB   = "leveldb"
+	backendZooKeeper = "zookeeper"
+	backendMemory    = "memory"
 )
 
 // checkBackend refuses flags that a backend has no use for: who gives them expects something that will not come.
 func (o serverOptions) checkBackend() error {
+	if o.backend != backendZooKeeper && o.zookeeper != (zookeeperOptions{}) {
+		return usage("--zookeeper and what begins with it go with --log zookeeper")
+	}
 	switch o.backend {
 	case backendRaft:
 		if o.dataDir == "" {
 			return usage("--data-dir is required")
 		}
 		return nil
+	case backendZooKeeper:
+		if len(o.initialMembers) > 0 || o.join != "" {
+			return usage("members of --log zookeeper meet there: --initial-members and --join go with --log raft")
+		}
+		_, err := o.zookeeperLog(nil)
+		return err
 	case backendLevelDB:
 		if o.dataDir == "" {
 			return usage("--data-dir is required")
 		}
 	case backendMemory:
 	default:
-		return usage("--log %q is not one of raft, leveldb, memory", o.backend)
+		return usage("--log %q is not one of raft, leveldb, zookeeper, memory", o.backend)
 	}
 	if len(o.initialMembers) > 0 || o.join != "" {
 		return usage("--log %s is of one node: --initial-members and --join go with --log raft", o.backend)
@@ -53,6 +64,12 @@ func (o serverOptions) openLog(ctx context.Context, sockets *sockets, registry *
 		return leveldblog.Open(leveldblog.Config{
 			ID: o.id, Dir: o.dataDir, SnapshotBytes: uint64(o.snapshotBytes), Logger: logger.Named("log"),
 		}, registry)
+	case backendZooKeeper:
+		config, err := o.zookeeperLog(logger.Named("log"))
+		if err != nil {
+			return nil, err
+		}
+		return zklog.Open(ctx, config, registry)
 	default:
 		peer, err := transport.Listen(transport.Config{
 			ID: o.id, Listen: sockets.raft, Advertise: sockets.raftAddr, TLS: sockets.peerTLS, Logger: logger.Named("peer"),

@@ -34,7 +34,8 @@ directory holds the cluster. A further member joins with --join and the address 
 	f.StringVar(&o.raftAddr, "raft-addr", "127.0.0.1:7051", "where members replicate")
 	f.StringVar(&initial, "initial-members", "", "found a cluster: every member's ID=HOST:PORT of its --raft-addr, comma separated")
 	f.StringVar(&o.join, "join", "", "join the cluster of which this is a member's HTTP address")
-	f.StringVar(&o.backend, "log", backendRaft, "where the log is kept: raft, leveldb (one node), or memory (one node, for tests)")
+	f.StringVar(&o.backend, "log", backendRaft, "where the log is kept: raft, leveldb (one node), zookeeper, or memory (one node, for tests)")
+	o.zookeeper.flags(f)
 	logging := o.flags(c)
 	environment(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -127,7 +128,7 @@ func (o *serverOptions) flags(c *cobra.Command) *logging {
 	f.StringVar(&o.peerCA, "peer-ca", "", "authority of all members' certificates")
 	f.BoolVar(&o.insecurePeers, "insecure-peers", false, "replicate without certificates beyond this machine")
 	f.DurationVar(&o.heartbeat, "heartbeat-timeout", 300*time.Millisecond, "silence of the leader after which members elect another")
-	f.Int64Var(&o.snapshotBytes, "snapshot-bytes", 128<<20, "log since the last snapshot that makes a new one, if it is half as large as that too")
+	f.Int64Var(&o.snapshotBytes, "snapshot-bytes", 0, "log since the last snapshot that makes a new one, if it is large beside that too (default 128 MiB, leveldb 64 MiB, zookeeper 16 MiB)")
 	f.IntVar(&o.registrar.InFlight, "frames-in-flight", o.registrar.InFlight, "log entries proposed and not yet applied, 1 to 16")
 	f.DurationVar(&o.shutdown, "shutdown-timeout", 10*time.Second, "what handing over and finishing requests may take at the end")
 	f.Uint64Var(&o.registrar.MaxRegistryBytes, "max-registry-bytes", o.registrar.MaxRegistryBytes, "size above which the registry does not grow")

@@ -36,6 +36,7 @@ type serverOptions struct {
 	alone          bool // founds a cluster of its own
 	join           string
 	backend        string
+	zookeeper      zookeeperOptions
 
 	httpCert, httpKey, clientCA string
 	peerCert, peerKey, peerCA   string
@@ -117,7 +118,7 @@ func (o serverOptions) serve(ctx context.Context, logger hclog.Logger, ready fun
 		defer stop()
 		return node.Run(running)
 	})
-	if sockets.raft != nil {
+	if _, ok := node.Replicas(); ok {
 		work.Go(func() error {
 			api.Announce(running, wire.Member{ID: o.id, RaftAddr: sockets.raftAddr, HTTPAddr: sockets.httpAddr, Format: fsm.Format})
 			return nil

@@ -28,6 +28,7 @@ var may = map[string][]string{
 	"log/logtest":       {"log", "go.uber.org/goleak"},
 	"log/memlog":        {"log"},
 	"log/leveldblog":    {"log", "log/disk", "github.com/hashicorp/go-hclog", "github.com/syndtr/goleveldb"},
+	"log/zklog":         {"log", "log/disk", "github.com/hashicorp/go-hclog", "github.com/go-zookeeper/zk"},
 	"log/raftlog":       {"log", "log/disk", "log/raftlog/store", "transport", "github.com/hashicorp"},
 	"log/raftlog/store": {"log/disk", "github.com/hashicorp", "go.etcd.io/bbolt"},
 	"transport":         {"github.com/hashicorp"},

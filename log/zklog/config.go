@@ -95,7 +95,7 @@ func ParseServers(text string) (servers []string, root string, err error) {
 	list, path, rooted := strings.Cut(text, "/")
 	if rooted {
 		if root = "/" + strings.TrimSuffix(path, "/"); !validRoot(root) {
-			return nil, "", fmt.Errorf("%q is not a path below which to keep anything", root)
+			return nil, "", fmt.Errorf("%q is not a path", root)
 		}
 	}
 	for _, server := range strings.Split(list, ",") {

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/registrard/registrard/log"
 	"github.com/registrard/registrard/log/logtest"
 	"github.com/registrard/registrard/log/zklog/zktest"
@@ -22,14 +20,7 @@ var roots atomic.Int64
 func config(t testing.TB, e *zktest.Ensemble, id string) Config {
 	return Config{
 		ID: id, Servers: e.Addresses(), Root: fmt.Sprintf("/tests/%d", roots.Add(1)), SessionTimeout: 4 * zktest.Tick, MaxCommand: 4 << 20,
-		Logger: hclog.New(&hclog.LoggerOptions{Name: id, Level: hclog.Warn, Output: testWriter{t}}),
 	}
-}
-
-type testWriter struct{ testing.TB }
-
-func (w testWriter) Write(b []byte) (int, error) {
-	return len(b), nil
 }
 
 func testOpen(t testing.TB, cfg Config, m log.StateMachine[result]) (*Log[result], error) {

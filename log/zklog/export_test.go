@@ -1,11 +1,6 @@
 package zklog
 
-import (
-	"errors"
-	"testing"
-
-	"github.com/go-zookeeper/zk"
-)
+import "testing"
 
 // loseReign removes the candidate that a member leads by, as an operator may.
 func (l *Log[R]) loseReign(t testing.TB) {
@@ -32,6 +27,3 @@ func (l *Log[R]) crash() {
 	s.hangUp()
 	_ = l.Close()
 }
-
-var _ = errors.Is
-var _ = zk.ErrNoNode

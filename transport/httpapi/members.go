@@ -66,7 +66,11 @@ func (a *API) postMember(w http.ResponseWriter, r *http.Request) error {
 	if err := fsm.Check(announce); err != nil {
 		return badRequest("%s", err)
 	}
+	self, _ := a.Registrar.State().Member(a.Registrar.Status().ID)
 	for name, address := range map[string]string{"raft_addr": request.RaftAddr, "http_addr": request.HTTPAddr} {
+		if name == "raft_addr" && address == "" && self != nil && self.RaftAddr == "" {
+			continue // the members of this log do not replicate to each other
+		}
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return badRequest("%s %q is not host:port", name, address)
 		}
