@@ -29,6 +29,7 @@
 //	txn.go                 Txn: the only way a State changes; a refused operation is undone
 //	requests.go, changes.go, ring.go   the window of request ids, the changes that watchers resume from
 //	digest.go              what replicas compare
+//	op_checkpoint.go       when they compare it, and what one that differs says
 //	snapshot.go            a State as bytes
 //
 // An operation checks first and then writes; what it says of the past (the time, the order) comes from the

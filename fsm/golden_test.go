@@ -53,6 +53,7 @@ func samples() []Op {
 		AnnounceMember{"n1", "127.0.0.1:7051", "127.0.0.1:7050", 1},
 		ForgetMember{"n1"},
 		RaiseFormat{2},
+		Checkpoint{5, strings.Repeat("0f", 32)},
 	}
 }
 

@@ -15,15 +15,18 @@ import (
 // Readers get a State that never changes, which costs the next frames a copy of each tree node that they change. So
 // one is only made when somebody asks, at most one for each frame.
 type Registry struct {
-	current atomic.Pointer[current]
-	texts   texts         // of Apply
-	turn    chan struct{} // has room for one: who uses the following holds it
+	current    atomic.Pointer[current]
+	milestones atomic.Pointer[[]Milestone]
+
+	texts texts         // of Apply
+	turn  chan struct{} // has room for one: who uses the following holds it
 
 	state    *State // as of the last frame applied
 	last     *State // that readers were given
 	broken   bool   // a frame was left half applied: last is the newest that may be read
 	requests requests
 	work     scratch
+	agreed   uint64 // the last milestone that a checkpoint confirmed
 }
 
 // current is what readers see, and how they learn that it is no more.
@@ -107,11 +110,15 @@ func (r *Registry) Apply(index uint64, frame []byte) (Result, error) {
 	if index <= r.state.index {
 		return Result{}, fmt.Errorf("index %d does not come after %d", index, r.state.index)
 	}
+	if err := r.compare(index, f); err != nil {
+		return Result{}, err
+	}
 	if f.raises() {
 		r.shown(r.current.Load()) // this node may have to stop before it
 	}
 	r.broken = true
 	s, result := r.state, Result{Index: index}
+	before, was := s.index, s.time
 	s.index, s.time = index, max(f.At, s.time)
 	if f.Reign == 0 {
 		s.reign = index
@@ -132,6 +139,7 @@ func (r *Registry) Apply(index uint64, frame []byte) (Result, error) {
 	}
 	s.chain = r.work.link(s, frame, result.Outcomes, tx.changes)
 	r.broken = false
+	r.note(f, before, was)
 	r.publish()
 	return result, nil
 }
@@ -162,6 +170,7 @@ func (r *Registry) Restore(from io.Reader) error {
 	for n := state.requests.first; n < state.requests.next; n++ {
 		r.requests[state.requests.at(n).ID] = n
 	}
+	r.forget()
 	r.publish()
 	return nil
 }

@@ -40,6 +40,7 @@ var vocabulary = []Definition{
 	define[AnnounceMember](own),
 	define[ForgetMember](own),
 	define[RaiseFormat](own),
+	define[Checkpoint](own),
 }
 
 const (
