@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+
+	"github.com/go-json-experiment/json"
 )
 
 // Checkpoint says what the chain is after the frame at an index, by the word of a majority of the members. It
@@ -62,6 +64,21 @@ func (r *Registry) Milestones() []Milestone {
 		return *kept
 	}
 	return nil
+}
+
+// Testimony implements log.Witness: the milestones, for ReadTestimony.
+func (r *Registry) Testimony() []byte {
+	b, err := json.Marshal(r.Milestones())
+	if err != nil {
+		panic(err) // numbers and hex digits
+	}
+	return b
+}
+
+// ReadTestimony reads what a Registry testified.
+func ReadTestimony(b []byte) (milestones []Milestone, err error) {
+	err = json.Unmarshal(b, &milestones)
+	return milestones, err
 }
 
 // note keeps the chain where the frame reaches a milestone; before is the index of the frame before it, and was its

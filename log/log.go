@@ -67,6 +67,20 @@ type Clocks interface {
 	Offsets(ctx context.Context) map[string]time.Duration
 }
 
+// Witness is implemented by state machines whose replicas can be compared; find it by type assertion.
+type Witness interface {
+	// Testimony says what this replica holds, in 8 KiB at most and in a form of the machine's own. It may be called
+	// from any goroutine and must not wait.
+	Testimony() []byte
+}
+
+// Witnesses is implemented by logs that can ask the other replicas for what their machines testify; find it by type
+// assertion.
+type Witnesses interface {
+	// Testimonies asks every other replica and returns, by id, what those said that answered before ctx ended.
+	Testimonies(ctx context.Context) map[string][]byte
+}
+
 // Replica is one copy of the log.
 type Replica struct {
 	ID     string

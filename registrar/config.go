@@ -41,6 +41,9 @@ type Config struct {
 	// MaxRegistryBytes is the size of the State above which operations that grow it are refused. Default 4 GiB.
 	MaxRegistryBytes uint64
 
+	// CompareInterval is how often a leader compares the members' registries. Default 10s.
+	CompareInterval time.Duration
+
 	// Logger may be nil.
 	Logger hclog.Logger
 	// Metrics may be nil.
@@ -64,6 +67,7 @@ func Defaults(id string) Config {
 		FrameworkMaxAge:   28 * 24 * time.Hour,
 		FrameworkMaxCount: 10240,
 		MaxRegistryBytes:  4 << 30,
+		CompareInterval:   10 * time.Second,
 	}
 }
 
@@ -80,6 +84,7 @@ func (c Config) Validate() error {
 	complain(c.BatchOps < 1 || c.BatchBytes < 1, "a batch of %d operations and %d bytes takes nothing", c.BatchOps, c.BatchBytes)
 	complain(c.InFlight < 1 || c.InFlight > 16, "entries in flight %d are not between 1 and 16", c.InFlight)
 	complain(c.PruneInterval < time.Millisecond, "prune interval %s is shorter than 1ms", c.PruneInterval)
+	complain(c.CompareInterval < time.Millisecond, "compare interval %s is shorter than 1ms", c.CompareInterval)
 	complain(c.MaxAge < 0 || c.FrameworkMaxAge < 0, "an age is negative")
 	complain(c.MaxCount < 0 || c.FrameworkMaxCount < 0, "a count is negative")
 	return errors.Join(problems...)

@@ -10,6 +10,7 @@
 //	view.go       reads: View, Watch
 //	prune.go      leader duty: forget by age and count
 //	clock.go      leader duty: is this leader's clock to be believed?
+//	compare.go    leader duty: do the members hold the same?
 //	metrics.go    every metric and its meaning
 //
 // The life of a write: Propose encodes the operations, in the caller's goroutine, and queues them; the writer

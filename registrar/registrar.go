@@ -65,6 +65,9 @@ func New(cfg Config, l log.Log[fsm.Result], r *fsm.Registry) (*Registrar, error)
 	if _, ok := l.(log.Clocks); ok {
 		registrar.Duty("clocks", registrar.compareClocks)
 	}
+	if _, ok := l.(log.Witnesses); ok {
+		registrar.Duty("compare", registrar.compareReplicas)
+	}
 	return registrar, nil
 }
 

@@ -26,6 +26,8 @@ type Hello struct {
 	Servers map[string]string `json:"servers,omitempty"`
 	// Wall is the node's clock, for who compares clocks.
 	Wall time.Time `json:"wall"`
+	// Testimony is what the node's state machine says that it holds, for who compares replicas.
+	Testimony []byte `json:"testimony,omitempty"`
 }
 
 const maxHello = 64 << 10 // bytes of a frame

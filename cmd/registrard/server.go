@@ -82,7 +82,7 @@ func (o serverOptions) serve(ctx context.Context, logger hclog.Logger, ready fun
 		if ctx.Err() != nil {
 			return nil // asked to end while it waited for the others
 		}
-		return err
+		return o.healing(err)
 	}
 	defer l.Close()
 

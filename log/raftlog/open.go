@@ -131,6 +131,9 @@ func (l *Log[R]) hello() transport.Hello {
 		Founding: id.Founding,
 		Wall:     time.Now(),
 	}
+	if w, ok := l.machine.sm.(log.Witness); ok {
+		h.Testimony = w.Testimony()
+	}
 	if r := l.raft.Load(); r != nil {
 		h.Servers = make(map[string]string)
 		for _, s := range servers(r) {
