@@ -36,6 +36,11 @@ func TestRowAuthentication(t *testing.T) {
 	} {
 		client := &http.Client{Transport: &http.Transport{TLSClientConfig: c.config}}
 		response, err := client.Get("https://" + n.address + "/v1/registry")
+		// A node is ready once it knows who leads; that one's reign may open a moment later.
+		for deadline := time.Now().Add(time.Minute); err == nil && response.StatusCode == http.StatusServiceUnavailable && time.Now().Before(deadline); {
+			response.Body.Close()
+			response, err = client.Get("https://" + n.address + "/v1/registry")
+		}
 		if err == nil {
 			response.Body.Close()
 		}
