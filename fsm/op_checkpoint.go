@@ -16,8 +16,8 @@ type Checkpoint struct {
 }
 
 // Kind is member.checkpoint.
-func (Checkpoint) Kind() Kind        { return "member.checkpoint" }
-func (op *Checkpoint) fields() []any { return []any{&op.Index, &op.Chain} }
+func (Checkpoint) Kind() Kind                { return "member.checkpoint" }
+func (op *Checkpoint) fields(to []any) []any { return append(to, &op.Index, &op.Chain) }
 
 func (op Checkpoint) check() error {
 	if b, err := hex.DecodeString(op.Chain); err != nil || len(b) != len(State{}.chain) {
