@@ -64,7 +64,7 @@ func New(cfg Config) (*Client, error) {
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
 			TLSClientConfig:     cfg.TLS,
-			MaxIdleConnsPerHost: 64,
+			MaxIdleConnsPerHost: 1024, // callers at a time that need not connect anew for each call
 			IdleConnTimeout:     time.Minute,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
