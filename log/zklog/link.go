@@ -3,11 +3,12 @@ package zklog
 import (
 	"encoding/binary"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// link is one TCP connection to a server, as the client library uses it. It mends two things of the library: the
+// link is one TCP connection to a server, as the client library uses it. It mends three things of the library: the
 // answer to the first request is waited for as long as other answers are, not ten times as long, so that a server
 // which stands still is left for another in time; and the session timeout that the server grants, which that answer
 // carries, is made known.
@@ -16,6 +17,25 @@ type link struct {
 	greeting time.Duration // what the first answer may take
 	granted  *atomic.Int64 // nanoseconds
 	first    []byte        // the beginning of the first answer: its length, the protocol, the timeout in ms
+
+	// When a session goes on over a new connection, the library reads the last transaction's number to set its watches
+	// anew, while it stores that of the first answer: a data race. So that answer is held back until the watches have
+	// been sent, or for a moment where there are none.
+	rewatch chan struct{} // closed once they were sent; nil: nothing is held back
+	sent    sync.Once
+	held    bool // of the reader
+}
+
+const (
+	opSetWatches = 101
+	rewatchTime  = 100 * time.Millisecond
+)
+
+func (c *link) Write(b []byte) (int, error) {
+	if c.rewatch != nil && len(b) >= 12 && binary.BigEndian.Uint32(b[8:]) == opSetWatches {
+		c.sent.Do(func() { close(c.rewatch) })
+	}
+	return c.Conn.Write(b)
 }
 
 const greetingBytes = 12
@@ -29,6 +49,13 @@ func (c *link) SetReadDeadline(t time.Time) error {
 
 func (c *link) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	if c.rewatch != nil && len(c.first) == greetingBytes && !c.held {
+		c.held = true
+		select {
+		case <-c.rewatch:
+		case <-time.After(rewatchTime):
+		}
+	}
 	if missing := greetingBytes - len(c.first); missing > 0 {
 		c.first = append(c.first, b[:min(n, missing)]...)
 		if len(c.first) == greetingBytes {

@@ -106,8 +106,12 @@ func (s *session) dial(network, address string, timeout time.Duration) (net.Conn
 	if s.mute {
 		return nil, errors.Join(errors.New("mute"), conn.Close())
 	}
-	s.link = &link{Conn: conn, greeting: s.cfg.SessionTimeout / 3, granted: &s.granted}
-	return s.link, nil
+	next := &link{Conn: conn, greeting: s.cfg.SessionTimeout / 3, granted: &s.granted}
+	if s.link != nil {
+		next.rewatch = make(chan struct{})
+	}
+	s.link = next
+	return next, nil
 }
 
 // hangUp closes the present connection; the library makes another one.
