@@ -2,7 +2,7 @@
 // restarts, and what else faults can be had without privileges. It knows registrard from the outside only: its
 // command line, its HTTP interface and transport/client; fsm for the structs of operations and nothing else.
 //
-//	build_test.gothe binary under test, built once with the race detector
+//	build_test.go    the binary under test, built once with the race detector
 //	cluster_test.go Cluster and Node: start, kill, pause, stop, wait for what they must become
 //	workload_test.go  clients that write, and what they were told
 //	check_test.go    what must hold afterwards: all that was acknowledged is there, nodes agree

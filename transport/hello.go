@@ -2,10 +2,6 @@ package transport
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/json"
-	"fmt"
-	"io"
 	"net"
 	"time"
 )
@@ -30,49 +26,15 @@ type Hello struct {
 	Testimony []byte `json:"testimony,omitempty"`
 }
 
-const maxHello = 64 << 10 // bytes of a frame
-
 // ServeHello says what to answer to a hello; until it is called the node says its id alone. answer may be
 // called from many goroutines at once and must not block.
 func (p *Peer) ServeHello(answer func() Hello) { p.answer.Store(&answer) }
 
 // Hello asks the node at addr, which must be id, for its hello. ctx bounds it, and so does the Timeout of
 // the configuration.
-func (p *Peer) Hello(ctx context.Context, id, addr string) (Hello, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
-	defer cancel()
-	conn, err := p.stream.dial(ctx, purposeHello, id, addr)
-	if err != nil {
-		return Hello{}, err
-	}
-	defer conn.Close()
-	deadline, _ := ctx.Deadline()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return Hello{}, err
-	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	return readHello(conn)
-}
-
-func readHello(r io.Reader) (Hello, error) {
-	var size [4]byte
-	if _, err := io.ReadFull(r, size[:]); err != nil {
-		return Hello{}, err
-	}
-	n := binary.BigEndian.Uint32(size[:])
-	if n > maxHello {
-		return Hello{}, fmt.Errorf("hello of %d bytes, at most %d", n, maxHello)
-	}
-	b := make([]byte, n)
-	if _, err := io.ReadFull(r, b); err != nil {
-		return Hello{}, err
-	}
-	var h Hello
-	if err := json.Unmarshal(b, &h); err != nil {
-		return Hello{}, fmt.Errorf("decode hello: %w", err)
-	}
-	return h, nil
+func (p *Peer) Hello(ctx context.Context, id, addr string) (h Hello, err error) {
+	err = p.exchange(ctx, purposeHello, id, addr, func(conn net.Conn) error { return readFrame(conn, &h) })
+	return h, err
 }
 
 // serveHello answers on a connection whose preamble was right; its deadline is still the handshake's.
@@ -81,13 +43,5 @@ func (p *Peer) serveHello(conn net.Conn) error {
 	if answer := p.answer.Load(); answer != nil {
 		h = (*answer)()
 	}
-	b, err := json.Marshal(h)
-	if err != nil {
-		return fmt.Errorf("encode hello: %w", err)
-	}
-	if len(b) > maxHello {
-		return fmt.Errorf("hello of %d bytes, at most %d", len(b), maxHello)
-	}
-	_, err = conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...))
-	return err
+	return writeFrame(conn, h)
 }

@@ -43,6 +43,9 @@ func (c Config) Validate() error {
 	if c.Listen == nil {
 		problems = append(problems, errors.New("peer: no listener"))
 	}
+	if len(c.Advertise) > maxName {
+		problems = append(problems, fmt.Errorf("peer address to advertise: over %d bytes", maxName))
+	}
 	if c.Advertise != "" {
 		if _, _, err := net.SplitHostPort(c.Advertise); err != nil {
 			problems = append(problems, fmt.Errorf("peer address to advertise: %w", err))
@@ -68,7 +71,10 @@ type Peer struct {
 
 	cluster atomic.Pointer[string]
 	answer  atomic.Pointer[func() Hello]
+	met     atomic.Pointer[func(id, addr string)]
+	opinion atomic.Pointer[func(context.Context, Suspicion) Opinion]
 	book    book
+	losses  losses
 }
 
 // Listen starts to serve the peer port. Until SetCluster it answers hellos alone.
@@ -82,7 +88,10 @@ func Listen(cfg Config) (*Peer, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = hclog.NewNullLogger()
 	}
-	p := &Peer{cfg: cfg, logger: cfg.Logger, book: book{of: make(map[raft.ServerID]Progress)}}
+	p := &Peer{
+		cfg: cfg, logger: cfg.Logger, book: book{of: make(map[raft.ServerID]Progress)},
+		losses: losses{open: make(map[string]int), lost: make(map[string]time.Time)},
+	}
 	p.cluster.Store(new(string))
 	p.stream = newStream(p)
 	p.stream.running.Go(p.stream.accept)
@@ -104,6 +113,10 @@ func (p *Peer) Cluster() string { return *p.cluster.Load() }
 
 // SetCluster names the cluster that this node belongs to, and lets Raft's calls in from its members.
 func (p *Peer) SetCluster(id string) { p.cluster.Store(&id) }
+
+// OnMeet has met called with the id and the address of every member that connects for Raft's calls. It may be called
+// from many goroutines at once and must not block.
+func (p *Peer) OnMeet(met func(id, addr string)) { p.met.Store(&met) }
 
 // Fence stops the node from sending and receiving, for good: whatever it still does, nobody hears of it.
 // Calls fail with err from now on. It does not wait.

@@ -209,11 +209,11 @@ func TestHello(t *testing.T) {
 	if _, err := p.Hello(t.Context(), "n3", string(q.LocalAddr())); !errors.Is(err, ErrOtherNode) {
 		t.Errorf("a hello for who is not there: %v", err)
 	}
-	q.ServeHello(func() Hello { return Hello{Nonce: strings.Repeat("x", maxHello)} })
+	q.ServeHello(func() Hello { return Hello{Nonce: strings.Repeat("x", maxFrame)} })
 	if _, err := p.Hello(t.Context(), "n2", string(q.LocalAddr())); err == nil {
 		t.Error("a hello that is too long was sent")
 	}
-	if _, err := readHello(strings.NewReader("\xff\xff\xff\xff")); err == nil || errors.Is(err, io.EOF) {
+	if err := readFrame(strings.NewReader("\xff\xff\xff\xff"), new(Hello)); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("a hello that announces 4 GiB: %v, want it refused before it is read", err)
 	}
 }
@@ -241,7 +241,7 @@ func TestFence(t *testing.T) {
 
 // Whatever is sent, a preamble is read whole or refused, and never read past its end.
 func FuzzPreamble(f *testing.F) {
-	f.Add(preamble{purposeRaft, "c", "n1", "n2"}.append(nil))
+	f.Add(preamble{purposeRaft, "c", "n1", "n2", "h:1"}.append(nil))
 	f.Add([]byte("RGRD\x01r\xff\xff"))
 	f.Add([]byte("GET / HTTP/1.1"))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -11,8 +11,9 @@ import (
 type purpose byte
 
 const (
-	purposeRaft  purpose = 'r'
-	purposeHello purpose = 'h'
+	purposeRaft      purpose = 'r'
+	purposeHello     purpose = 'h'
+	purposeSuspicion purpose = 's'
 )
 
 // verdict is the answer to a preamble.
@@ -59,19 +60,20 @@ const (
 type preamble struct {
 	purpose           purpose
 	cluster, from, to string
+	at                string // the address that from is reached at
 }
 
 func (p preamble) append(b []byte) []byte {
 	b = append(b, magic...)
 	b = append(b, protocolVersion, byte(p.purpose))
-	for _, name := range []string{p.cluster, p.from, p.to} {
+	for _, name := range []string{p.cluster, p.from, p.to, p.at} {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(name)))
 		b = append(b, name...)
 	}
 	return b
 }
 
-// readPreamble reads no byte beyond the preamble, and at most 784 bytes whatever it is sent.
+// readPreamble reads no byte beyond the preamble, and at most 1,038 bytes whatever it is sent.
 func readPreamble(r io.Reader) (preamble, error) {
 	var head [len(magic) + 2]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -81,7 +83,7 @@ func readPreamble(r io.Reader) (preamble, error) {
 		return preamble{}, ErrProtocol
 	}
 	p := preamble{purpose: purpose(head[len(magic)+1])}
-	for _, name := range []*string{&p.cluster, &p.from, &p.to} {
+	for _, name := range []*string{&p.cluster, &p.from, &p.to, &p.at} {
 		var size [2]byte
 		if _, err := io.ReadFull(r, size[:]); err != nil {
 			return preamble{}, err

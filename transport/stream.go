@@ -124,7 +124,7 @@ func (s *stream) dial(ctx context.Context, why purpose, id, addr string) (net.Co
 		}
 		conn.Conn = secure
 	}
-	p := preamble{purpose: why, cluster: s.peer.Cluster(), from: s.peer.cfg.ID, to: id}
+	p := preamble{purpose: why, cluster: s.peer.Cluster(), from: s.peer.cfg.ID, to: id, at: s.peer.cfg.Advertise}
 	if err := greet(conn, p); err != nil {
 		return abandon(err)
 	}
@@ -195,9 +195,18 @@ func (s *stream) admit(conn *held) error {
 	if v != welcome {
 		return fmt.Errorf("%q means node %q of cluster %q: verdict %d", p.from, p.to, p.cluster, v)
 	}
-	if p.purpose == purposeHello {
+	switch p.purpose {
+	case purposeHello:
 		defer conn.Close()
 		return s.peer.serveHello(conn)
+	case purposeSuspicion:
+		defer conn.Close()
+		return s.peer.serveSuspicion(conn)
+	}
+	conn.from = p.from
+	s.peer.losses.connected(p.from)
+	if met := s.peer.met.Load(); met != nil {
+		(*met)(p.from, p.at)
 	}
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return err
@@ -212,13 +221,13 @@ func (s *stream) admit(conn *held) error {
 
 func (s *stream) judge(p preamble, err error) verdict {
 	switch cluster := s.peer.Cluster(); {
-	case err != nil, p.purpose != purposeRaft && p.purpose != purposeHello:
+	case err != nil, p.purpose != purposeRaft && p.purpose != purposeHello && p.purpose != purposeSuspicion:
 		return unknownProtocol
 	case s.ctx.Err() != nil:
 		return fenced
 	case p.to != s.peer.cfg.ID:
 		return otherNode
-	case p.purpose == purposeRaft && (cluster == "" || p.cluster != cluster):
+	case p.purpose != purposeHello && (cluster == "" || p.cluster != cluster):
 		return otherCluster
 	default:
 		return welcome
@@ -230,6 +239,8 @@ type held struct {
 	net.Conn
 	stream *stream
 	raw    net.Conn
+	from   string // who has connected for Raft's calls; empty for all others
+	closed sync.Once
 }
 
 // hold notes conn, or closes it when the stream has ended.
@@ -245,8 +256,13 @@ func (s *stream) hold(raw net.Conn) (*held, error) {
 }
 
 func (h *held) Close() error {
-	h.stream.mu.Lock()
-	delete(h.stream.conns, h.raw)
-	h.stream.mu.Unlock()
+	h.closed.Do(func() {
+		h.stream.mu.Lock()
+		delete(h.stream.conns, h.raw)
+		h.stream.mu.Unlock()
+		if h.from != "" {
+			h.stream.peer.losses.disconnected(h.from)
+		}
+	})
 	return h.raw.Close()
 }

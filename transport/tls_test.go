@@ -52,7 +52,7 @@ func TestPeersAuthenticateEachOther(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		_, _ = conn.Write(preamble{purposeRaft, "c", "n2", "n1"}.append(nil))
+		_, _ = conn.Write(preamble{purposeRaft, "c", "n2", "n1", "h:1"}.append(nil))
 		if b, _ := io.ReadAll(conn); len(b) > 0 {
 			t.Errorf("answered %q", b)
 		}

@@ -59,10 +59,22 @@ type Transport interface {
 	ServeHello(answer func() transport.Hello)
 	// Hello asks the member id at addr who it is.
 	Hello(ctx context.Context, id, addr string) (transport.Hello, error)
+	// OnMeet has met called with the id and the address of every member that connects. It must not block.
+	OnMeet(met func(id, addr string))
 	// Progress is what was learnt from the member id as a leader of term.
 	Progress(id string, term uint64) transport.Progress
 	// Progressed is closed when the progress of any member changes.
 	Progressed() <-chan struct{}
+	// Lost tells since when a member that was connected for Raft's calls is connected no more.
+	Lost(id string) (since time.Time, ok bool)
+	// Losses is closed when a member is lost after the call.
+	Losses() <-chan struct{}
+	// Refused connects to addr and tells whether the machine there says that nobody listens.
+	Refused(ctx context.Context, addr string) bool
+	// Suspect asks the voter id at addr whether it sees the leader dead as well.
+	Suspect(ctx context.Context, id, addr string, s transport.Suspicion) (transport.Opinion, error)
+	// ServeSuspicion says what to answer to that.
+	ServeSuspicion(opinion func(context.Context, transport.Suspicion) transport.Opinion)
 	// Fence stops sending and receiving for good. It does not wait.
 	Fence(err error)
 	Close() error

@@ -18,7 +18,8 @@
 // # What it does not
 //
 // It does not follow a leader's address for callers, retry, or batch: the proposer packs commands, and one
-// or two in flight are best. Members that all change their addresses at once do not find each other again.
+// or two in flight are best. A member that comes back at another
+// address is found by the others; members that all do so at once do not find each other again.
 // A member that was removed says so once in its log when its leader falls silent, and serves what it has; one
 // that was removed while it was down is not told, and stays without a leader.
 //
@@ -41,8 +42,9 @@
 // # Goroutines
 //
 //	keep       from Open to Close: takes a snapshot when the log has grown enough (keep.go)
+//	succeed    from Open to Close: stands for election when the leader's process has died (succession.go)
 //	rule       one per reign: opens it, then proves the leadership for readers
-//	promote    one per reign: makes voters of learners
+//	tend       one per reign: makes voters of learners, follows members that moved
 //	reopen     now and then: starts raft again after a snapshot that it cannot go on from (issue 697)
 //	retire     once: waits for what is in flight, then stops raft
 //	fly        one per call that raft has not answered yet; raft's futures know no deadline

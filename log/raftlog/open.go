@@ -46,7 +46,8 @@ type Log[R any] struct {
 	paused    bool          // leadership is being transferred, nothing more is proposed
 	asking    *round        // readers for the next round, nil when there are none
 	ended     bool
-	err       error // why it has ended, nil for Close
+	err       error             // why it has ended, nil for Close
+	calledBy  map[string]string // id to address of the members that have called
 
 	stuck    error // why raft could not be stopped; of who holds life
 	released sync.Once
@@ -69,6 +70,7 @@ func Open[R any](ctx context.Context, cfg Config, m log.StateMachine[R]) (_ *Log
 		life:     make(chan struct{}, 1),
 		changing: make(chan struct{}, 1),
 	}
+	l.calledBy = make(map[string]string)
 	l.stop, l.cancel = context.WithCancel(context.Background())
 	l.machine = &machine[R]{sm: m, fail: l.end}
 	defer func() {
@@ -102,11 +104,14 @@ func Open[R any](ctx context.Context, cfg Config, m log.StateMachine[R]) (_ *Log
 			return nil, err
 		}
 	}
+	cfg.Transport.OnMeet(l.met)
 	cfg.Transport.SetCluster(id.Cluster)
 	if err := l.start(); err != nil {
 		return nil, err
 	}
+	cfg.Transport.ServeSuspicion(l.opinion)
 	l.running.Go(l.keep)
+	l.running.Go(l.succeed)
 	return l, nil
 }
 

@@ -87,7 +87,7 @@ func (l *Log[R]) rule(r *reign) {
 	l.update(func() { r.open = l.reign == r && l.machine.failed() == nil })
 	l.cfg.Logger.Info("reign began", "term", r.term)
 	defer func() { l.cfg.Logger.Info("reign ended", "term", r.term, "error", context.Cause(r.ctx)) }()
-	l.background(func() { l.promote(r) })
+	l.background(func() { l.tend(r) })
 	l.confirm(r)
 }
 

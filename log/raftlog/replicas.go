@@ -2,6 +2,7 @@ package raftlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,8 +14,8 @@ import (
 )
 
 const (
-	promotePause = 50 * time.Millisecond // between two looks for learners; a look costs nothing
-	caughtUp     = 64                    // entries that a learner may be behind to become a voter
+	tendPause = 50 * time.Millisecond // between two looks at the members; a look costs nothing
+	caughtUp  = 64                    // entries that a learner may be behind to become a voter
 )
 
 // configuration is the founding one: the same bytes on every founder.
@@ -93,6 +94,22 @@ func (l *Log[R]) Add(ctx context.Context, r log.Replica) error {
 	})
 }
 
+// met is told who has called, and where that member is reached.
+func (l *Log[R]) met(id, addr string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calledBy[id] = addr
+}
+
+// moved tells whether a member is to be found elsewhere. One that came back at another address does not hear its
+// leader, which calls the old one, and so cannot ask to be moved; but it canvasses, and a leader finds it by that.
+func (l *Log[R]) moved(r *reign, s raft.Server) (addr string, ok bool) {
+	l.mu.Lock()
+	addr = l.calledBy[string(s.ID)]
+	l.mu.Unlock()
+	return addr, addr != "" && addr != string(s.Address) && !l.isSelf(s) && !l.answers(r, s)
+}
+
 // Remove implements log.Replicas. The leader may remove itself: it steps down once that is committed.
 func (l *Log[R]) Remove(ctx context.Context, id string) error {
 	return l.change(ctx, func() error {
@@ -100,8 +117,10 @@ func (l *Log[R]) Remove(ctx context.Context, id string) error {
 		if !ok {
 			return fmt.Errorf("%w: %q", log.ErrUnknownReplica, id)
 		}
-		if known.Suffrage == raft.Voter && l.voters() == 1 {
-			return fmt.Errorf("remove replica %q: it is the only voter", id)
+		if known.Suffrage == raft.Voter {
+			if err := l.spare(ctx, id); err != nil {
+				return fmt.Errorf("remove replica %q: %w", id, err)
+			}
 		}
 		return l.configure(ctx, func(n *raft.Raft) raft.IndexFuture {
 			return n.RemoveServer(known.ID, 0, enqueueTimeout)
@@ -109,10 +128,18 @@ func (l *Log[R]) Remove(ctx context.Context, id string) error {
 	})
 }
 
-// promote makes voters of learners that have caught up, also of those that an earlier reign left behind.
-func (l *Log[R]) promote(r *reign) {
+// tend makes voters of learners that have caught up, also of those that an earlier reign left behind, and follows
+// members that have moved.
+func (l *Log[R]) tend(r *reign) {
 	for {
 		for _, s := range servers(l.raft.Load()) {
+			if addr, ok := l.moved(r, s); ok {
+				ctx, cancel := context.WithTimeout(r.ctx, enqueueTimeout)
+				err := l.Add(ctx, log.Replica{ID: string(s.ID), Addr: addr})
+				cancel()
+				l.cfg.Logger.Info("member has moved", "member", s.ID, "from", s.Address, "to", addr, "error", err)
+				continue
+			}
 			if s.Suffrage == raft.Voter || !l.ready(r, s) {
 				continue
 			}
@@ -131,7 +158,7 @@ func (l *Log[R]) promote(r *reign) {
 			}
 		}
 		select {
-		case <-time.After(promotePause):
+		case <-time.After(tendPause):
 		case <-r.ctx.Done():
 			return
 		}
@@ -141,7 +168,12 @@ func (l *Log[R]) promote(r *reign) {
 // ready tells whether a learner is there and has nearly all that is committed.
 func (l *Log[R]) ready(r *reign, s raft.Server) bool {
 	p := l.cfg.Transport.Progress(string(s.ID), r.term)
-	return p.Match > 0 && p.Match+caughtUp >= l.raft.Load().CommitIndex() && time.Since(p.Answered) < l.cfg.HeartbeatTimeout
+	return p.Match > 0 && p.Match+caughtUp >= l.raft.Load().CommitIndex() && l.answers(r, s)
+}
+
+// answers tells whether a member has answered this leader within a heartbeat timeout.
+func (l *Log[R]) answers(r *reign, s raft.Server) bool {
+	return time.Since(l.cfg.Transport.Progress(string(s.ID), r.term).Answered) < l.cfg.HeartbeatTimeout
 }
 
 // change does f while nobody else changes the members, on the leader.
@@ -170,6 +202,44 @@ func (l *Log[R]) configure(ctx context.Context, call func(*raft.Raft) raft.Index
 	return nil
 }
 
+// spare fails unless a majority of the voters beside one answer within a heartbeat timeout: without it the cluster
+// would stand still, and nobody could add a voter any more.
+func (l *Log[R]) spare(ctx context.Context, id string) error {
+	r, err := l.current()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.HeartbeatTimeout)
+	defer cancel()
+	for {
+		progressed := l.cfg.Transport.Progressed()
+		answering, voters := 0, 0
+		for _, s := range servers(l.raft.Load()) {
+			if s.Suffrage != raft.Voter || string(s.ID) == id {
+				continue
+			}
+			voters++
+			if l.isSelf(s) || l.answers(r, s) {
+				answering++
+			}
+		}
+		switch {
+		case voters == 0:
+			return errors.New("it is the only voter")
+		case answering > voters/2:
+			return nil
+		}
+		select {
+		case <-progressed:
+		case <-r.ctx.Done():
+			return context.Cause(r.ctx)
+		case <-ctx.Done():
+			return fmt.Errorf("of the %d voters that stay only %d answer, which is no majority; start those that are down, "+
+				"or let another join first", voters, answering)
+		}
+	}
+}
+
 func (l *Log[R]) find(id string) (raft.Server, bool) {
 	for _, s := range servers(l.raft.Load()) {
 		if string(s.ID) == id {
@@ -177,13 +247,4 @@ func (l *Log[R]) find(id string) (raft.Server, bool) {
 		}
 	}
 	return raft.Server{}, false
-}
-
-func (l *Log[R]) voters() (n int) {
-	for _, s := range servers(l.raft.Load()) {
-		if s.Suffrage == raft.Voter {
-			n++
-		}
-	}
-	return n
 }

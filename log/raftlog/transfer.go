@@ -78,13 +78,7 @@ func (l *Log[R]) handOver(ctx context.Context, r *reign, target raft.Server) err
 	}
 	told := make(chan error, 1)
 	go func() { // it may outlive the deadline, but not the transport's own
-		header := raft.RPCHeader{
-			ProtocolVersion: raft.ProtocolVersionMax,
-			ID:              []byte(l.cfg.ID),
-			Addr:            l.cfg.Transport.EncodePeer(raft.ServerID(l.cfg.ID), l.cfg.Transport.LocalAddr()),
-		}
-		var answer raft.TimeoutNowResponse
-		told <- l.cfg.Transport.TimeoutNow(target.ID, target.Address, &raft.TimeoutNowRequest{RPCHeader: header}, &answer)
+		told <- l.stand(target.ID, target.Address)
 	}()
 	for {
 		select {
