@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -29,7 +30,11 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	buildDir = dir
 	path := filepath.Join(dir, "registrard")
-	out, err := exec.Command("go", "build", "-race", "-o", path, "github.com/registrard/registrard/cmd/registrard").CombinedOutput()
+	args := []string{"build", "-race", "-o", path, "github.com/registrard/registrard/cmd/registrard"}
+	if os.Getenv("OUTAGE_ROUNDS") != "" {
+		args = slices.Delete(args, 1, 2) // figures are of the program that people run
+	}
+	out, err := exec.Command("go", args...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}

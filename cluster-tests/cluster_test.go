@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,6 +27,7 @@ type Cluster struct {
 	Nodes []*Node
 	t     testing.TB
 	flags []string
+	net   *network // nil: all nodes are on loopback
 }
 
 // Node is one registrard, running or not.
@@ -34,6 +36,7 @@ type Node struct {
 	HTTP     string // host:port
 	Raft     string // host:port
 	Dir      string
+	prefix   []string // what runs the program; none: itself
 	args     []string
 	log      tail
 	mu       sync.Mutex
@@ -45,7 +48,13 @@ type Node struct {
 // newCluster founds a cluster of n nodes and returns once each is ready. flags go to every node.
 func newCluster(t testing.TB, n int, flags ...string) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, flags: flags}
+	return newClusterOn(t, nil, n, flags...)
+}
+
+// newClusterOn is newCluster with a machine of a network for each node.
+func newClusterOn(t testing.TB, net *network, n int, flags ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, flags: flags, net: net}
 	var members []string
 	for i := range n {
 		node := c.node(fmt.Sprintf("n%d", i+1))
@@ -65,9 +74,16 @@ func newCluster(t testing.TB, n int, flags ...string) *Cluster {
 // node adds a node that does not run yet.
 func (c *Cluster) node(id string) *Node {
 	c.t.Helper()
-	ports := freePorts(c.t, 2)
-	node := &Node{ID: id, HTTP: ports[0], Raft: ports[1], Dir: filepath.Join(c.t.TempDir(), id)}
-	node.args = append([]string{"serve", "--id", id, "--data-dir", node.Dir, "--http-addr", node.HTTP, "--raft-addr", node.Raft}, c.flags...)
+	node := &Node{ID: id, Dir: filepath.Join(c.t.TempDir(), id)}
+	if c.net != nil {
+		address := c.net.machine(id)
+		node.HTTP, node.Raft = address+":7050", address+":7051"
+		node.prefix, node.args = []string{"ip", "netns", "exec", c.net.space(id)}, []string{"--insecure-peers"}
+	} else {
+		ports := freePorts(c.t, 2)
+		node.HTTP, node.Raft = ports[0], ports[1]
+	}
+	node.args = slices.Concat([]string{"serve", "--id", id, "--data-dir", node.Dir, "--http-addr", node.HTTP, "--raft-addr", node.Raft}, node.args, c.flags)
 	c.Nodes = append(c.Nodes, node)
 	return node
 }
@@ -112,7 +128,8 @@ func (c *Cluster) leader() *Node {
 
 func (n *Node) start(t testing.TB) {
 	t.Helper()
-	cmd := exec.Command(binary(t), n.args...)
+	line := slices.Concat(n.prefix, []string{binary(t)}, n.args)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stdout, cmd.Stderr = &n.log, &n.log
 	// A failing test must not leave nodes behind.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

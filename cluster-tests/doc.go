@@ -4,6 +4,7 @@
 //
 //	build_test.go    the binary under test, built once with the race detector
 //	cluster_test.go Cluster and Node: start, kill, pause, stop, wait for what they must become
+//	network_test.go  a machine of its own for each node, cables that are pulled, firewalls; needs root
 //	workload_test.go  clients that write, and what they were told
 //	check_test.go    what must hold afterwards: all that was acknowledged is there, nodes agree
 //

@@ -29,9 +29,10 @@ const (
 	always                // reads, and writes that change nothing more the second time
 )
 
-// The pause between two rounds of all nodes.
+// The pause between two rounds of all nodes is an eighth of what was waited already, within these bounds: an election
+// of some milliseconds is not slept through, and a cluster that is down for long is not pressed.
 const (
-	firstPause = 20 * time.Millisecond
+	firstPause = 10 * time.Millisecond
 	lastPause  = time.Second
 )
 
@@ -48,9 +49,15 @@ func (c *Client) call(ctx context.Context, again repeat, method, path string, re
 	c.learn(ctx)
 	perhaps := false
 	var last error
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		for _, node := range c.order() {
-			err := c.ask(ctx, node, method, path, body, into)
+	for began := time.Now(); ; {
+		nodes := c.order()
+		for _, node := range nodes {
+			try, done := ctx, context.CancelFunc(func() {})
+			if again == always && len(nodes) > 1 {
+				try, done = c.attended(ctx, node)
+			}
+			err := c.ask(try, node, method, path, body, into)
+			done()
 			if err == nil {
 				c.prefer(node)
 				return nil
@@ -65,14 +72,19 @@ func (c *Client) call(ctx context.Context, again repeat, method, path string, re
 			case !retryable(err):
 				return err
 			}
-			c.demote(node)
+			if !answered(err) {
+				c.demote(node)
+			}
 			if ctx.Err() != nil {
 				break
 			}
 		}
-		wait := time.NewTimer(pause/2 + rand.N(pause/2))
+		c.forget() // whom there is to ask may have changed
+		pause := min(max(time.Since(began)/8, firstPause), lastPause)
+		wait := time.NewTimer(pause/2 + rand.N(pause))
 		select {
 		case <-wait.C:
+			c.learn(ctx)
 			continue
 		case <-ctx.Done():
 			wait.Stop()
@@ -123,8 +135,8 @@ func (c *Client) ask(ctx context.Context, node, method, path string, body []byte
 	if err := json.Unmarshal(text, into); err != nil {
 		return fmt.Errorf("%s answered what is not understood here: %w", node, err)
 	}
-	if answered, ok := into.(interface{ GetIndex() uint64 }); ok {
-		c.noteIndex(answered.GetIndex())
+	if indexed, ok := into.(interface{ GetIndex() uint64 }); ok {
+		c.noteIndex(indexed.GetIndex())
 	}
 	return nil
 }
@@ -153,20 +165,26 @@ func lost(method, node string, sent bool, err error) error {
 	if method == http.MethodGet || !sent {
 		return fmt.Errorf("%s %w: %w", node, errUnreachable, err)
 	}
-	return fmt.Errorf("%w: %s did not answer: %w", log.ErrUncertain, node, err)
+	return fmt.Errorf("%w: %s %w: %w", log.ErrUncertain, node, errNoAnswer, err)
 }
+
+// errNoAnswer: a request was sent, and its answer did not come.
+var errNoAnswer = errors.New("did not answer")
+
+// answered tells whether an error is a node's own answer. Who gave none is asked last from then on.
+func answered(err error) bool { return !errors.Is(err, errUnreachable) && !errors.Is(err, errNoAnswer) }
 
 // refusal is an answer that is an error.
 func refusal(node string, response *http.Response, text []byte) error {
-	var answered wire.Error
-	if json.Unmarshal(text, &answered) == nil && answered.Code != "" {
-		return answered.Restore()
+	var said wire.Error
+	if json.Unmarshal(text, &said) == nil && said.Code != "" {
+		return said.Restore()
 	}
 	return fmt.Errorf("%s answered %s, which is not registrard's way: %w", node, response.Status, wire.ErrRefused)
 }
 
-// learn asks for the members, once, and adds those whose addresses are not known. Without an answer the given
-// addresses have to do, and the next call tries again.
+// learn asks for the members, once, and keeps their addresses beside the given ones. Without an answer those that are
+// known have to do, and the next call tries again.
 func (c *Client) learn(ctx context.Context) {
 	c.mu.Lock()
 	known := c.learned || c.askOnly
@@ -176,13 +194,26 @@ func (c *Client) learn(ctx context.Context) {
 	}
 	for _, node := range c.order() {
 		var members wire.Members
-		if c.ask(ctx, node, http.MethodGet, "/v1/members?consistency=stale", nil, &members) != nil {
+		try, done := c.attended(ctx, node)
+		err := c.ask(try, node, http.MethodGet, "/v1/members?consistency=stale", nil, &members)
+		done()
+		if err != nil {
 			continue
+		}
+		urls := slices.Clone(c.given)
+		for _, member := range members.Members {
+			if member.HTTPAddr != "" {
+				urls = append(urls, c.scheme+"://"+member.HTTPAddr)
+			}
+		}
+		isMember := func(n string) bool {
+			return slices.ContainsFunc(urls, func(url string) bool { return strings.EqualFold(n, url) })
 		}
 		c.mu.Lock()
 		c.learned = true
-		for _, member := range members.Members {
-			if url := c.scheme + "://" + member.HTTPAddr; member.HTTPAddr != "" && !slices.ContainsFunc(c.nodes, func(n string) bool { return strings.EqualFold(n, url) }) {
+		c.nodes = slices.DeleteFunc(c.nodes, func(n string) bool { return !isMember(n) })
+		for _, url := range urls {
+			if !slices.ContainsFunc(c.nodes, func(n string) bool { return strings.EqualFold(n, url) }) {
 				c.nodes = append(c.nodes, url)
 			}
 		}
@@ -190,4 +221,11 @@ func (c *Client) learn(ctx context.Context) {
 		c.noteIndex(members.Index)
 		return
 	}
+}
+
+// forget has the next call learn the members again.
+func (c *Client) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.learned = false
 }

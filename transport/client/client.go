@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Config says where a cluster is.
@@ -33,6 +35,8 @@ type Client struct {
 	http    *http.Client
 	askOnly bool
 	seen    atomic.Uint64 // highest index that was answered
+	given   []string      // URLs that the configuration names
+	looks   singleflight.Group
 
 	mu      sync.Mutex
 	nodes   []string // URLs; the first is asked first
@@ -60,6 +64,7 @@ func New(cfg Config) (*Client, error) {
 	if len(c.nodes) == 0 {
 		return nil, errors.New("no address of a node is given")
 	}
+	c.given = slices.Clone(c.nodes)
 	c.http = &http.Client{
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: 2 * time.Second}).DialContext,

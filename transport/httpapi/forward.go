@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -24,6 +25,28 @@ const (
 	headerBy        = "Registrard-By"        // who asked
 )
 
+// While nobody is known to lead, a request waits here for as long as an election takes as a rule: whoever asks would
+// only ask again, and perhaps somebody who does not answer at all.
+const (
+	electionPatience = time.Second
+	electionPause    = 10 * time.Millisecond // between two looks; one costs little
+)
+
+// elected waits until somebody is known to lead, and tells whether it is this node.
+func (a *API) elected(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, electionPatience)
+	defer cancel()
+	for a.Registrar.Status().Leader == "" && ctx.Err() == nil {
+		select {
+		case <-time.After(electionPause):
+		case <-a.Registrar.Done():
+			return false
+		case <-ctx.Done():
+		}
+	}
+	return a.Registrar.Leading()
+}
+
 // forward passes a request on to the leader, unless somebody did so already: nodes that hold each other for the
 // leader must not send a request in circles.
 func (a *API) forward(w http.ResponseWriter, r *http.Request) {
@@ -42,7 +65,33 @@ func (a *API) forward(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.metrics.forwarded.Inc()
-	a.proxy.pass(w, r, status.ID, a.author(r), leader.HTTPAddr)
+	ctx, cancel := a.following(r.Context(), status.Leader)
+	defer cancel()
+	a.proxy.pass(w, r.WithContext(ctx), status.ID, a.author(r), leader.HTTPAddr)
+}
+
+// followPause is between two looks at who leads while the leader has not answered; one costs nothing.
+const followPause = 50 * time.Millisecond
+
+// following is a context that ends when somebody else is found to lead: one that was paused or cut off may never answer.
+func (a *API) following(ctx context.Context, leader string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var look func()
+	look = func() {
+		if ctx.Err() != nil {
+			return
+		}
+		if now := a.Registrar.Status().Leader; now != "" && now != leader {
+			cancel(fmt.Errorf("%s leads now", now))
+			return
+		}
+		time.AfterFunc(followPause, look)
+	}
+	first := time.AfterFunc(followPause, look)
+	return ctx, func() {
+		cancel(nil)
+		first.Stop()
+	}
 }
 
 // forwarder keeps connections to the other members.
@@ -95,7 +144,7 @@ func (f *forwarder) pass(w http.ResponseWriter, r *http.Request, self, by, addre
 			case errors.As(err, &large):
 				fail(w, tooLarge("the request is over the limit of %d bytes", large.Limit))
 			case sent.Load() && r.Method != http.MethodGet:
-				fail(w, message{fmt.Sprintf("the leader at %s did not answer: %v", address, err), log.ErrUncertain})
+				fail(w, message{fmt.Sprintf("the leader at %s did not answer: %v", address, cmp.Or(context.Cause(ctx), err)), log.ErrUncertain})
 			default:
 				fail(w, message{fmt.Sprintf("the leader at %s cannot be reached: %v", address, err), log.ErrNotLeader})
 			}

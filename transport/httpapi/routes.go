@@ -80,7 +80,7 @@ func (a *API) answering(by who, handle handler) http.HandlerFunc {
 			}
 			elsewhere = c == registrar.Linearizable
 		}
-		if elsewhere && !a.Registrar.Leading() {
+		if elsewhere && !a.Registrar.Leading() && !a.elected(r.Context()) {
 			a.forward(w, r)
 			return
 		}
