@@ -57,6 +57,17 @@ func (p *port) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.Ap
 	return nil, raft.ErrPipelineReplicationNotSupported
 }
 
+// A death is silent here: there are no connections to end and no machine to refuse new ones. Who moves is not told of
+// by its calls either.
+func (p *port) Lost(string) (time.Time, bool)                                               { return time.Time{}, false }
+func (p *port) Losses() <-chan struct{}                                                     { return nil }
+func (p *port) Refused(context.Context, string) bool                                        { return false }
+func (p *port) ServeSuspicion(func(context.Context, transport.Suspicion) transport.Opinion) {}
+func (p *port) OnMeet(func(id, addr string))                                                {}
+func (p *port) Suspect(context.Context, string, string, transport.Suspicion) (transport.Opinion, error) {
+	return transport.Opinion{}, errors.New("nobody is suspected here")
+}
+
 func (p *port) SetCluster(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
