@@ -57,6 +57,7 @@ type inspection struct {
 
 	snapshots   []fsm.About
 	first, last uint64 // entries of the log
+	lastTerm    uint64
 	commands    int
 	operations  int
 	unread      error // the entry from which on this program does not know the log
@@ -140,12 +141,25 @@ func (i *inspection) indexes() []uint64 {
 
 // result is the registry at the end.
 func (i *inspection) result() (fsm.About, error) {
+	return fsm.ReadSnapshot(readSnapshot(i.registry.State()))
+}
+
+// readSnapshot is a snapshot of a State, to be read to the end.
+func readSnapshot(s *fsm.State) io.Reader {
 	r, w := io.Pipe()
 	go func() {
-		_, err := i.registry.State().Snapshot().WriteTo(w)
+		_, err := s.Snapshot().WriteTo(w)
 		w.CloseWithError(err)
 	}()
-	return fsm.ReadSnapshot(r)
+	return r
+}
+
+// lastEntry is how far the log goes: of two members the one with the higher term, and then the higher index, knows more.
+func (i *inspection) lastEntry() string {
+	if i.last == 0 {
+		return fmt.Sprintf("in the snapshot at index %d", i.snapshots[len(i.snapshots)-1].Index)
+	}
+	return fmt.Sprintf("term %d, index %d", i.lastTerm, i.last)
 }
 
 // Snapshot implements log.Visitor.
@@ -165,7 +179,7 @@ func (i *inspection) Snapshot(index uint64, newest bool, state io.Reader) error 
 
 // Entry implements log.Visitor.
 func (i *inspection) Entry(index, term uint64, command []byte) error {
-	if i.last = index; i.first == 0 {
+	if i.last, i.lastTerm = index, term; i.first == 0 {
 		i.first = index
 	}
 	if command == nil {

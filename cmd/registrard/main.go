@@ -85,7 +85,7 @@ func rootCommand() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("serve", devCommand(), serveCommand(), restoreCommand(), demoCommand(), benchCommand())
+	add("serve", devCommand(), serveCommand(), restoreCommand(), recoverCommand(), demoCommand(), benchCommand())
 	add("write", opCommand(), loadCommand(), removalsCommand(), membersCommand())
 	add("read", agentsCommand(), agentCommand(), registryCommand(), frameworksCommand(), quotasCommand(), weightsCommand(),
 		maintenanceCommand(), masterCommand(), watchCommand(), statusCommand(), backupCommand(), inspectCommand())

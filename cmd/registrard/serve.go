@@ -24,7 +24,8 @@ func serving(o serverOptions) *cobra.Command {
 		Long: `Run one member of a cluster.
 
 A new cluster begins when all of --initial-members run with the same list; the flag has no effect once the
-directory holds the cluster. A further member joins with --join and the address of any running one.`,
+directory holds the cluster. A further member joins with --join and the address of any running one. With --replaces it
+takes the place of one that is dead or shall go: it joins, catches up, becomes a voter, and then has that one removed.`,
 		Args: arguments(cobra.NoArgs),
 	}
 	f := c.Flags()
@@ -34,6 +35,7 @@ directory holds the cluster. A further member joins with --join and the address 
 	f.StringVar(&o.raftAddr, "raft-addr", "127.0.0.1:7051", "where members replicate")
 	f.StringVar(&initial, "initial-members", "", "found a cluster: every member's ID=HOST:PORT of its --raft-addr, comma separated")
 	f.StringVar(&o.join, "join", "", "join the cluster of which this is a member's HTTP address")
+	f.StringVar(&o.replaces, "replaces", "", "with --join: the member that is removed once this one is a voter; its directory may be lost")
 	f.StringVar(&o.backend, "log", backendRaft, "where the log is kept: raft, leveldb (one node), zookeeper, or memory (one node, for tests)")
 	o.zookeeper.flags(f)
 	logging := o.flags(c)
@@ -48,6 +50,10 @@ directory holds the cluster. A further member joins with --join and the address 
 			return usage("--id is required")
 		case o.join != "" && initial != "":
 			return usage("--join and --initial-members exclude each other")
+		case o.replaces != "" && o.join == "":
+			return usage("--replaces goes with --join")
+		case o.replaces == o.id:
+			return usage("--replaces %s: an id is for all time, the member that takes its place needs another", o.id)
 		}
 		if err := o.checkBackend(); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ type serverOptions struct {
 	initialMembers map[string]string
 	alone          bool // founds a cluster of its own
 	join           string
+	replaces       string // the member whose place this one takes
 	backend        string
 	zookeeper      zookeeperOptions
 
@@ -124,6 +126,12 @@ func (o serverOptions) serve(ctx context.Context, logger hclog.Logger, ready fun
 			return nil
 		})
 	}
+	if o.replaces != "" {
+		work.Go(func() error {
+			o.replace(running, sockets, logger)
+			return nil
+		})
+	}
 	if o.inside != nil {
 		work.Go(func() error {
 			defer stop()
@@ -162,13 +170,9 @@ func (o serverOptions) end(node *registrar.Registrar, api *httpapi.API, server *
 
 // joinCluster asks a running cluster to add this node, until it answers or ctx ends.
 func (o serverOptions) joinCluster(ctx context.Context, sockets *sockets, logger hclog.Logger) (string, error) {
-	var clientTLS *tls.Config
-	if tlsFor := sockets.clientTLS(); tlsFor != nil {
-		clientTLS = tlsFor("")
-	}
-	c, err := client.New(client.Config{Addresses: []string{o.join}, TLS: clientTLS})
+	c, err := sockets.client(o.join)
 	if err != nil {
-		return "", usageError{err}
+		return "", err
 	}
 	defer c.Close()
 	logger.Info("asking to join", "address", o.join)
@@ -177,6 +181,72 @@ func (o serverOptions) joinCluster(ctx context.Context, sockets *sockets, logger
 		return "", fmt.Errorf("join the cluster at %s: %w", o.join, err)
 	}
 	return joined.Cluster, nil
+}
+
+// replacePause is between two looks whether this node is a voter yet.
+const replacePause = 200 * time.Millisecond
+
+// replace has another member removed once this one is a voter, so that there are never fewer voters than before. It
+// goes on until that is so: a restart in between begins it anew.
+func (o serverOptions) replace(ctx context.Context, sockets *sockets, logger hclog.Logger) {
+	c, err := sockets.client(sockets.httpAddr, o.join)
+	if err != nil {
+		logger.Error("the member to replace stays", "member", o.replaces, "error", err)
+		return
+	}
+	defer c.Close()
+	said := ""
+	for {
+		done, err := o.replaceOnce(ctx, c)
+		switch {
+		case done:
+			logger.Info("replaced", "member", o.replaces, "by", o.id)
+			return
+		case err != nil && err.Error() != said && ctx.Err() == nil:
+			said = err.Error()
+			logger.Warn("the member to replace is there still, trying again", "member", o.replaces, "error", err)
+		}
+		select {
+		case <-time.After(replacePause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// replaceOnce tells whether the member is gone.
+func (o serverOptions) replaceOnce(ctx context.Context, c *client.Client) (gone bool, err error) {
+	members, err := c.Members(ctx, registrar.Linearizable)
+	if err != nil {
+		return false, err
+	}
+	voter, there := false, false
+	for _, m := range members.Members {
+		voter = voter || m.ID == o.id && m.Role == "voter"
+		there = there || m.ID == o.replaces
+	}
+	if !there || !voter {
+		return !there, nil
+	}
+	return false, c.RemoveMember(ctx, o.replaces)
+}
+
+// client talks to members with this node's own certificate.
+func (s *sockets) client(addresses ...string) (*client.Client, error) {
+	cfg := client.Config{Addresses: addresses}
+	if tlsFor := s.clientTLS(); tlsFor != nil {
+		cfg.TLS = tlsFor("")
+		for i, address := range cfg.Addresses {
+			if !strings.Contains(address, "://") {
+				cfg.Addresses[i] = "https://" + address
+			}
+		}
+	}
+	c, err := client.New(cfg)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
 }
 
 // clientTLS is how this node reaches the others over HTTP.

@@ -39,7 +39,7 @@ var may = map[string][]string{
 	"transport/httpapi": {"fsm", "log", "registrar", "registrar/liveness", "registrar/mastership", "transport/httpapi/wire",
 		"github.com/hashicorp/go-hclog", "github.com/prometheus/client_golang", "github.com/go-json-experiment/json"},
 	"cluster-tests/history": {"github.com/anishathalye/porcupine"},
-	"transport/client": {"fsm", "log", "registrar", "registrar/liveness", "registrar/mastership", "transport/httpapi/wire",
+	"transport/client": {"golang.org/x/sync/singleflight", "fsm", "log", "registrar", "registrar/liveness", "registrar/mastership", "transport/httpapi/wire",
 		"github.com/go-json-experiment/json"},
 }
 

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/registrard/registrard/fsm"
 	"github.com/registrard/registrard/log"
 	"github.com/registrard/registrard/transport/httpapi/wire"
 )
@@ -39,7 +41,8 @@ func (a *API) Announce(ctx context.Context, self wire.Member) {
 	}
 }
 
-// settle has a leader listed with the address at which it now is.
+// settle has a leader listed with the address at which it now is, and those forgotten who are members no more: who had
+// one removed may not have come to that.
 func (a *API) settle(ctx context.Context, self wire.Member) error {
 	replicas, ok := a.Registrar.Replicas()
 	if !ok {
@@ -48,6 +51,13 @@ func (a *API) settle(ctx context.Context, self wire.Member) error {
 	members, err := replicas.List(ctx)
 	if err != nil {
 		return err
+	}
+	for announced := range a.Registrar.State().Members() {
+		if !slices.ContainsFunc(members, func(m log.Replica) bool { return m.ID == announced.ID }) {
+			if _, err := a.propose(ctx, fsm.ForgetMember{ID: announced.ID}, self.ID); err != nil {
+				return err
+			}
+		}
 	}
 	for _, m := range members {
 		if m.ID == self.ID && m.Addr != self.RaftAddr {

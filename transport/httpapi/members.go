@@ -96,8 +96,12 @@ func (a *API) deleteMember(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := r.PathValue("id")
-	if id == a.Registrar.Status().ID {
-		return message{"member " + id + " leads: hand leadership over first", wire.ErrRefused}
+	if id == a.Registrar.Status().ID { // the next leader does it
+		if err := replicas.Transfer(r.Context(), ""); err != nil {
+			return err
+		}
+		a.forward(w, r)
+		return nil
 	}
 	if err := replicas.Remove(r.Context(), id); err != nil {
 		return err
