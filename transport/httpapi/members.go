@@ -3,6 +3,7 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 
@@ -98,7 +99,7 @@ func (a *API) deleteMember(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
 	if id == a.Registrar.Status().ID { // the next leader does it
 		if err := replicas.Transfer(r.Context(), ""); err != nil {
-			return err
+			return fmt.Errorf("member %s leads and has to hand that over first: %w", id, err)
 		}
 		a.forward(w, r)
 		return nil
