@@ -152,7 +152,7 @@ func TestCommands(t *testing.T) {
 		{args: []string{"registry", "-o", "json"}, out: `"minimum_capabilities":\["AGENT_DRAINING","QUOTA_V2"\]`},
 		{args: []string{"status"}, out: `(?s)NODE +n1.*leader`},
 		{args: []string{"members"}, out: `(?s)n1 +voter +yes`},
-		{args: []string{"members", "remove", "n1"}, status: 1, errOut: `hand leadership over first`},
+		{args: []string{"members", "remove", "n1"}, status: 1, errOut: `has to hand that over first`},
 		{args: []string{"members", "remove", "n9"}, status: 1, errOut: `unknown replica`},
 		{args: []string{"master"}, out: `nobody holds mastership`},
 		{args: []string{"removals"}, out: `ALARM +none`},
