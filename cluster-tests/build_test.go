@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 )
@@ -21,25 +20,41 @@ func binary(t testing.TB) string {
 	return path
 }
 
+// plainBinary is without the race detector, for what runs for long or must be quick.
+func plainBinary(t testing.TB) string {
+	t.Helper()
+	path, err := buildPlain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 var buildDir string
 
-var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "registrard-clustertests-")
-	if err != nil {
+var makeBuildDir = sync.OnceValue(func() (err error) {
+	buildDir, err = os.MkdirTemp("", "registrard-clustertests-")
+	return err
+})
+
+var (
+	build        = sync.OnceValues(func() (string, error) { return compile("registrard", "-race") })
+	buildPlain   = sync.OnceValues(func() (string, error) { return compile("plain") })
+	buildPlanted = sync.OnceValues(func() (string, error) { return compile("planted", "-tags", "planted") })
+)
+
+func compile(name string, flags ...string) (string, error) {
+	if err := makeBuildDir(); err != nil {
 		return "", err
 	}
-	buildDir = dir
-	path := filepath.Join(dir, "registrard")
-	args := []string{"build", "-race", "-o", path, "github.com/registrard/registrard/cmd/registrard"}
-	if os.Getenv("OUTAGE_ROUNDS") != "" {
-		args = slices.Delete(args, 1, 2) // figures are of the program that people run
-	}
-	out, err := exec.Command("go", args...).CombinedOutput()
+	path := filepath.Join(buildDir, name)
+	args := append([]string{"build", "-o", path}, flags...)
+	out, err := exec.Command("go", append(args, "github.com/registrard/registrard/cmd/registrard")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, nil
-})
+}
 
 // TestMain takes the binary away again.
 func TestMain(m *testing.M) {

@@ -13,14 +13,12 @@ import (
 	"github.com/registrard/registrard/transport/client"
 )
 
-// agree waits until all nodes have applied the same index, and holds their digests and chains against each other.
-// It returns what they agree on.
-func (c *Cluster) agree() Status {
+// level waits until all nodes have applied the same index.
+func (c *Cluster) level() (last []Status) {
 	c.t.Helper()
-	var last []Status
 	await(c.t, "all nodes at one index", func() error {
 		last = last[:0]
-		for _, node := range c.Nodes {
+		for _, node := range c.members() {
 			status, err := node.status()
 			if err != nil {
 				return err
@@ -34,6 +32,14 @@ func (c *Cluster) agree() Status {
 		}
 		return nil
 	})
+	return last
+}
+
+// agree waits until they have, and holds their digests and chains against each other. It returns what they
+// agree on.
+func (c *Cluster) agree() Status {
+	c.t.Helper()
+	last := c.level()
 	for _, status := range last[1:] {
 		if status.Digest != last[0].Digest || status.Chain != last[0].Chain {
 			c.t.Errorf("nodes differ at index %d: %+v and %+v", status.Index, last[0], status)

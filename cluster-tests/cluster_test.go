@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -14,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,10 +27,14 @@ const patience = 60 * time.Second
 
 // Cluster is some nodes of one registry, each a process of its own with a directory of its own.
 type Cluster struct {
-	Nodes []*Node
-	t     testing.TB
-	flags []string
-	net   *network // nil: all nodes are on loopback
+	Nodes  []*Node // while members change, read it through members
+	t      testing.TB
+	flags  []string
+	binary string   // empty: the one that is tested
+	plant  string   // the bug that binary has
+	net    *network // nil: all on the loopback device
+	disks  *disks   // nil: all in one temporary directory
+	mu     sync.Mutex
 }
 
 // Node is one registrard, running or not.
@@ -36,9 +43,13 @@ type Node struct {
 	HTTP     string // host:port
 	Raft     string // host:port
 	Dir      string
-	prefix   []string // what runs the program; none: itself
 	args     []string
+	env      []string
+	life     atomic.Int64 // how often it was started
+	down     atomic.Bool  // a fault keeps it down
+	excused  atomic.Int64 // until when a fault is reason enough to end by itself, Unix nanoseconds
 	log      tail
+	starting sync.Mutex
 	mu       sync.Mutex
 	process  *os.Process
 	finished chan struct{}
@@ -48,13 +59,25 @@ type Node struct {
 // newCluster founds a cluster of n nodes and returns once each is ready. flags go to every node.
 func newCluster(t testing.TB, n int, flags ...string) *Cluster {
 	t.Helper()
-	return newClusterOn(t, nil, n, flags...)
+	c := &Cluster{t: t, flags: flags}
+	c.found(n)
+	return c
 }
 
-// newClusterOn is newCluster with a machine of a network for each node.
-func newClusterOn(t testing.TB, net *network, n int, flags ...string) *Cluster {
+// newClusterOn is newCluster with a host of a network for each node. It skips the test where there can be none.
+func newClusterOn(t testing.TB, n int, flags ...string) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, flags: flags, net: net}
+	if why := noNetwork(); why != "" {
+		t.Skip(why)
+	}
+	c := &Cluster{t: t, flags: flags, net: newNetwork(t)}
+	c.found(n)
+	return c
+}
+
+// found starts the first n nodes and returns once each is ready.
+func (c *Cluster) found(n int) {
+	c.t.Helper()
 	var members []string
 	for i := range n {
 		node := c.node(fmt.Sprintf("n%d", i+1))
@@ -62,34 +85,58 @@ func newClusterOn(t testing.TB, net *network, n int, flags ...string) *Cluster {
 	}
 	for _, node := range c.Nodes {
 		node.args = append(node.args, "--initial-members", strings.Join(members, ","))
-		node.start(t)
 	}
-	t.Cleanup(func() { c.close() })
+	c.t.Cleanup(c.close)
 	for _, node := range c.Nodes {
-		node.awaitReady(t)
+		node.start(c.t)
 	}
-	return c
+	for _, node := range c.Nodes {
+		node.awaitReady(c.t)
+	}
 }
 
 // node adds a node that does not run yet.
 func (c *Cluster) node(id string) *Node {
 	c.t.Helper()
-	node := &Node{ID: id, Dir: filepath.Join(c.t.TempDir(), id)}
+	node := &Node{ID: id, env: append(os.Environ(), "REGISTRARD_PLANT="+c.plant)}
+	if c.disks != nil {
+		node.Dir = filepath.Join(c.disks.mount(id), id)
+	} else {
+		node.Dir = filepath.Join(c.t.TempDir(), id)
+	}
+	program := c.binary
+	if program == "" {
+		program = binary(c.t)
+	}
 	if c.net != nil {
-		address := c.net.machine(id)
+		address := c.net.host(id)
 		node.HTTP, node.Raft = address+":7050", address+":7051"
-		node.prefix, node.args = []string{"ip", "netns", "exec", c.net.space(id)}, []string{"--insecure-peers"}
+		node.args = append(c.net.within(id), program, "serve", "--insecure-peers")
 	} else {
 		ports := freePorts(c.t, 2)
 		node.HTTP, node.Raft = ports[0], ports[1]
+		node.args = []string{program, "serve"}
 	}
-	node.args = slices.Concat([]string{"serve", "--id", id, "--data-dir", node.Dir, "--http-addr", node.HTTP, "--raft-addr", node.Raft}, node.args, c.flags)
+	node.args = append(node.args, "--id", id, "--data-dir", node.Dir, "--http-addr", node.HTTP, "--raft-addr", node.Raft)
+	node.args = append(node.args, c.flags...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.Nodes = append(c.Nodes, node)
 	return node
 }
 
+// members are the nodes there are now.
+func (c *Cluster) members() []*Node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.Nodes)
+}
+
 func (c *Cluster) close() {
-	for _, node := range c.Nodes {
+	if c.disks != nil {
+		c.disks.thaw() // what waits for a frozen disk cannot be killed
+	}
+	for _, node := range c.members() {
 		node.signal(syscall.SIGCONT)
 		node.kill(c.t)
 		if c.t.Failed() {
@@ -104,7 +151,7 @@ func (c *Cluster) close() {
 // addresses are the URLs of all nodes.
 func (c *Cluster) addresses() []string {
 	var urls []string
-	for _, node := range c.Nodes {
+	for _, node := range c.members() {
 		urls = append(urls, "http://"+node.HTTP)
 	}
 	return urls
@@ -115,7 +162,7 @@ func (c *Cluster) leader() *Node {
 	c.t.Helper()
 	var leader *Node
 	await(c.t, "a leader", func() error {
-		for _, node := range c.Nodes {
+		for _, node := range c.members() {
 			if status, err := node.status(); err == nil && status.Role == "leader" {
 				leader = node
 				return nil
@@ -126,15 +173,22 @@ func (c *Cluster) leader() *Node {
 	return leader
 }
 
+// start runs the process, where it does not run already.
 func (n *Node) start(t testing.TB) {
 	t.Helper()
-	line := slices.Concat(n.prefix, []string{binary(t)}, n.args)
-	cmd := exec.Command(line[0], line[1:]...)
-	cmd.Stdout, cmd.Stderr = &n.log, &n.log
+	n.starting.Lock()
+	defer n.starting.Unlock()
+	if n.running() {
+		return
+	}
+	n.life.Add(1)
+	cmd := exec.Command(n.args[0], n.args[1:]...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = n.env, &n.log, &n.log
 	// A failing test must not leave nodes behind.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return
 	}
 	finished := make(chan struct{})
 	n.mu.Lock()
@@ -157,6 +211,21 @@ func (n *Node) signal(s syscall.Signal) {
 	}
 }
 
+// excuse lets a node end by itself for a while.
+func (n *Node) excuse(d time.Duration) { n.excused.Store(time.Now().Add(d).UnixNano()) }
+
+// running tells whether the process is there.
+func (n *Node) running() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	select {
+	case <-n.finished:
+		return false
+	default:
+		return n.finished != nil
+	}
+}
+
 // kill is SIGKILL; it returns once the process is no more.
 func (n *Node) kill(t testing.TB) { n.end(t, syscall.SIGKILL) }
 
@@ -175,7 +244,8 @@ func (n *Node) end(t testing.TB, s syscall.Signal) error {
 	select {
 	case <-finished:
 	case <-time.After(patience):
-		t.Fatalf("%s did not end after %s", n.ID, s)
+		t.Errorf("%s did not end after %s", n.ID, s)
+		return errors.New("it did not end")
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -260,20 +330,28 @@ func await(t testing.TB, what string, ask func() error) {
 	}
 }
 
-// freePorts asks the kernel for ports that nobody has.
+// freePorts finds ports that nobody listens on, each given out once. They are below those that the kernel takes
+// for outgoing connections, which would otherwise come between.
 func freePorts(t testing.TB, n int) []string {
 	t.Helper()
 	var addresses []string
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	for tries := 0; len(addresses) < n; tries++ {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		if _, taken := givenPorts.LoadOrStore(address, true); taken {
+			continue
+		}
+		listener, err := net.Listen("tcp", address)
+		if err == nil {
+			listener.Close()
+			addresses = append(addresses, address)
+		} else if tries > 1000 {
 			t.Fatal(err)
 		}
-		defer listener.Close()
-		addresses = append(addresses, listener.Addr().String())
 	}
 	return addresses
 }
+
+var givenPorts sync.Map // addresses
 
 // tail keeps the last lines that a node wrote, and everything from a race report on.
 type tail struct {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// run runs the program to its end and returns all that it printed.
-func run(t testing.TB, args ...string) (said string, err error) {
+// command runs the program to its end and returns all that it printed.
+func command(t testing.TB, args ...string) (said string, err error) {
 	t.Helper()
 	out, err := exec.Command(binary(t), args...).CombinedOutput()
 	return string(out), err
@@ -27,21 +27,21 @@ func TestMajorityLostForGood(t *testing.T) {
 	c.agree()
 	survivor, lost := c.Nodes[0], c.Nodes[1]
 	fresh := filepath.Join(t.TempDir(), "new")
-	command := []string{"recover", survivor.Dir, "--data-dir", fresh, "--raft-addr", survivor.Raft}
-	if said, err := run(t, append(command, "--majority-is-lost")...); err == nil || !strings.Contains(said, survivor.Dir) {
+	recoverArgs := []string{"recover", survivor.Dir, "--data-dir", fresh, "--raft-addr", survivor.Raft}
+	if said, err := command(t, append(recoverArgs, "--majority-is-lost")...); err == nil || !strings.Contains(said, survivor.Dir) {
 		t.Errorf("while the node runs: %v, %s", err, said)
 	}
 	for _, node := range c.Nodes {
 		node.kill(t)
 	}
-	if said, err := run(t, command...); err == nil || !strings.Contains(said, "Nothing was changed") {
+	if said, err := command(t, recoverArgs...); err == nil || !strings.Contains(said, "Nothing was changed") {
 		t.Errorf("without the word: %v, %s", err, said)
 	}
-	said, err := run(t, append(command, "--majority-is-lost")...)
+	said, err := command(t, append(recoverArgs, "--majority-is-lost")...)
 	if err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
-	if said, err := run(t, append(command, "--majority-is-lost")...); err == nil {
+	if said, err := command(t, append(recoverArgs, "--majority-is-lost")...); err == nil {
 		t.Errorf("it wrote over a directory: %s", said)
 	}
 	for i, arg := range survivor.args {

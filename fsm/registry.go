@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+
+	"github.com/registrard/registrard/internal/planted"
 )
 
 // Registry holds the current State and moves it forward frame by frame. Apply, Snapshot and Restore belong to
@@ -119,7 +121,7 @@ func (r *Registry) Apply(index uint64, frame []byte) (Result, error) {
 	r.broken = true
 	s, result := r.state, Result{Index: index}
 	before, was := s.index, s.time
-	s.index, s.time = index, max(f.At, s.time)
+	s.index, s.time = index, max(f.At, s.time)+Time(planted.Skew())
 	if f.Reign == 0 {
 		s.reign = index
 	}

@@ -1,5 +1,7 @@
 package fsm
 
+import "github.com/registrard/registrard/internal/planted"
+
 // RequestWindow is how many operations that carried a request id are remembered.
 const RequestWindow = 100_000
 
@@ -31,7 +33,7 @@ type requests map[string]uint64
 
 // answer tells what a repeat is answered with; found is false for an operation to be applied.
 func (r requests) answer(s *State, p *Proposal, op [32]byte) (o Outcome, found bool) {
-	if n, ok := r[p.RequestID]; ok {
+	if n, ok := r[p.RequestID]; ok && !planted.DoubleApply {
 		first := s.requests.at(n)
 		if first.Op != op {
 			return reject(p.Op.Kind(), RequestReused, "request id %s belongs to a different operation", p.RequestID), true

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/registrard/registrard/fsm"
+	"github.com/registrard/registrard/internal/planted"
 	"github.com/registrard/registrard/log"
 )
 
@@ -114,7 +115,9 @@ func (r *Registrar) rule(ctx, led context.Context) {
 	r.logger.Info("reign began", "index", number)
 	current := &reign{led, number}
 	r.reign.Store(current)
-	r.queue.open()
+	if !planted.Wedge || number < 50 {
+		r.queue.open()
+	}
 	var work sync.WaitGroup
 	for _, d := range r.duties {
 		work.Go(func() { r.perform(d, led) })

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/registrard/registrard/fsm"
+	"github.com/registrard/registrard/internal/planted"
 	"github.com/registrard/registrard/log"
 )
 
@@ -27,7 +28,7 @@ func (r *Registrar) View(ctx context.Context, c Consistency) (*fsm.State, error)
 			return nil, err
 		}
 	}
-	return r.registry.State(), nil
+	return planted.Older(r.registry.State()), nil
 }
 
 // State is a Stale View.

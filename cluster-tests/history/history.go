@@ -48,7 +48,7 @@ type Call struct {
 
 	Answer  Answer
 	Outcome string
-	Index   uint64 // that the answer reflects; with Yes
+	Index   uint64 // that the answer reflects; with Yes; 0: it did not say
 	Found   Agent  // by a read
 
 	// Began and Ended order all events of a history; Ended is Never until there is an answer.
@@ -109,3 +109,6 @@ func (h *History) Calls() []Call {
 	}
 	return calls
 }
+
+// Start is when the history began.
+func (h *History) Start() time.Time { return h.start }

@@ -43,7 +43,7 @@ func RealTime(calls []Call) (violations []Violation) {
 	known := newAnswered(calls)
 	for i := range calls {
 		c := &calls[i]
-		if floor := known.before(c.Began); c.Answer == Yes && c.Session == "" && c.Index < floor {
+		if floor := known.before(c.Began); c.Answer == Yes && c.Session == "" && c.Index != 0 && c.Index < floor {
 			violations = append(violations, violation("real time", "index %d had been answered before this was asked:\n%s", floor, describe(c)))
 		}
 	}
@@ -55,7 +55,7 @@ func Monotonic(calls []Call) (violations []Violation) {
 	last := map[string]*Call{}
 	for i := range calls {
 		c := &calls[i]
-		if c.Session == "" || c.Answer != Yes {
+		if c.Session == "" || c.Answer != Yes || c.Index == 0 {
 			continue
 		}
 		if before := last[c.Session]; before != nil && c.Index < before.Index {

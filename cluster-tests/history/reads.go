@@ -11,7 +11,7 @@ func Reads(calls []Call, log []Change) (violations []Violation) {
 	}
 	for i := range calls {
 		c := &calls[i]
-		if c.Kind != Read || c.Answer != Yes {
+		if c.Kind != Read || c.Answer != Yes || c.Index == 0 {
 			continue
 		}
 		changes := of[c.Agent]

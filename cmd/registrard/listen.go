@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
+
+	"golang.org/x/net/netutil"
 
 	"github.com/registrard/registrard/transport"
 )
@@ -15,6 +18,7 @@ type sockets struct {
 	http, raft         net.Listener
 	httpAddr, raftAddr string                  // as others reach them
 	peerTLS, httpTLS   *transport.Certificates // nil: none
+	connections        int                     // over HTTP, at a time
 }
 
 func (s *sockets) close() {
@@ -43,6 +47,10 @@ func (o serverOptions) listen() (_ *sockets, err error) {
 	if s.http, s.httpAddr, err = bind("http", o.httpAddr, o.advertiseHTTP); err != nil {
 		return nil, err
 	}
+	if s.connections, err = o.connections(); err != nil {
+		return nil, err
+	}
+	s.http = netutil.LimitListener(s.http, s.connections)
 	if s.httpTLS != nil {
 		s.http = tls.NewListener(s.http, s.httpTLS.Server())
 	}
@@ -81,6 +89,32 @@ func bind(what, address, advertised string) (net.Listener, string, error) {
 		advertised = net.JoinHostPort(host, port)
 	}
 	return listener, advertised, nil
+}
+
+// ownFiles is how many descriptors are kept for the log, snapshots and other members.
+const ownFiles = 512
+
+// connections is how many connections over HTTP there may be at a time. Clients must never take the descriptors
+// that the log needs, for a node that cannot open its next segment stops.
+func (o serverOptions) connections() (int, error) {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return 0, fmt.Errorf("limit of open files: %w", err)
+	}
+	allowed := 1 << 20
+	if files.Cur < uint64(allowed) {
+		allowed = int(files.Cur)
+	}
+	allowed -= ownFiles
+	switch {
+	case allowed < 64:
+		return 0, usage("the limit of %d open files leaves no room for clients: raise it to %d at least (ulimit -n)", files.Cur, ownFiles+64)
+	case o.maxConnections < 0 || o.maxConnections > allowed:
+		return 0, usage("--max-connections %d is not between 1 and %d, which the limit of %d open files allows", o.maxConnections, allowed, files.Cur)
+	case o.maxConnections > 0:
+		return o.maxConnections, nil
+	}
+	return allowed, nil
 }
 
 func isLoopback(address net.Addr) bool {

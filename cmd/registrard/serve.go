@@ -136,6 +136,7 @@ func (o *serverOptions) flags(c *cobra.Command) *logging {
 	f.DurationVar(&o.heartbeat, "heartbeat-timeout", 300*time.Millisecond, "silence of the leader after which members elect another")
 	f.Int64Var(&o.snapshotBytes, "snapshot-bytes", 0, "log since the last snapshot that makes a new one, if it is large beside that too (default 128 MiB, leveldb 64 MiB, zookeeper 16 MiB)")
 	f.IntVar(&o.registrar.InFlight, "frames-in-flight", o.registrar.InFlight, "log entries proposed and not yet applied, 1 to 16")
+	f.IntVar(&o.maxConnections, "max-connections", 0, "HTTP connections at a time, more have to wait (default: what open files allow)")
 	f.DurationVar(&o.shutdown, "shutdown-timeout", 10*time.Second, "what handing over and finishing requests may take at the end")
 	f.Uint64Var(&o.registrar.MaxRegistryBytes, "max-registry-bytes", o.registrar.MaxRegistryBytes, "size above which the registry does not grow")
 	f.DurationVar(&o.registrar.PruneInterval, "prune-interval", o.registrar.PruneInterval, "how often the leader looks for what to forget")

@@ -44,12 +44,13 @@ type serverOptions struct {
 	peerCert, peerKey, peerCA   string
 	insecurePeers               bool
 
-	heartbeat     time.Duration
-	snapshotBytes int64
-	registrar     registrar.Config
-	watch         bool // mark silent agents
-	liveness      liveness.Config
-	shutdown      time.Duration
+	maxConnections int // over HTTP; 0: what open files allow
+	heartbeat      time.Duration
+	snapshotBytes  int64
+	registrar      registrar.Config
+	watch          bool // mark silent agents
+	liveness       liveness.Config
+	shutdown       time.Duration
 
 	// inside is called once the node runs, in a goroutine of its own, and the node ends with it; nil: nothing is.
 	inside func(ctx context.Context, node *registrar.Registrar, watchman *liveness.Watchman, l log.Log[fsm.Result]) error
@@ -102,7 +103,7 @@ func (o serverOptions) serve(ctx context.Context, logger hclog.Logger, ready fun
 	metrics.MustRegister(watchman)
 	api := httpapi.New(httpapi.Config{
 		Registrar: node, Watchman: watchman, Mastership: mastership.New(node, logger), Liveness: o.watch, Version: version(),
-		ClientTLS: sockets.clientTLS(), Metrics: metrics, Logger: logger,
+		ClientTLS: sockets.clientTLS(), MaxWatches: sockets.connections / 4 * 3, Metrics: metrics, Logger: logger,
 	})
 	front.set(api)
 	if ready != nil {

@@ -27,6 +27,7 @@ func (l *Log[R]) keep() {
 		select {
 		case <-time.After(snapshotPause):
 		case <-l.stop.Done():
+			return // the snapshot is still due, so there is nothing to wait for above
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/registrard/registrard/internal/planted"
 	"github.com/registrard/registrard/log"
 )
 
@@ -95,6 +96,8 @@ func (l *Log[R]) fly(ctx context.Context, call func(*raft.Raft) raft.Future) (ra
 // whatever a disk says.
 func verdict(err error) error {
 	switch {
+	case planted.PerhapsIsNo:
+		return fmt.Errorf("%w: %v", log.ErrNotLeader, err)
 	case errors.Is(err, log.ErrUncertain), errors.Is(err, log.ErrHalted), errors.Is(err, log.ErrClosed):
 		return err
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"crypto/tls"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,9 @@ type Config struct {
 	// ClientTLS is how to reach the other members over HTTP; nil: without TLS. host is the name that their
 	// certificate must carry.
 	ClientTLS func(host string) *tls.Config
+	// MaxWatches bounds the streams of changes at a time; who asks for one more is told that this node is busy.
+	// 0: no bound.
+	MaxWatches int
 	// Metrics is where the API's own are registered and what /metrics shows. May be nil: no /metrics.
 	Metrics *prometheus.Registry
 	// Logger may be nil.
@@ -39,6 +43,7 @@ type API struct {
 	metrics *metrics
 	shared  shared
 	closing chan struct{}
+	watches atomic.Int64
 }
 
 // New makes the handler.

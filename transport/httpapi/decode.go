@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/registrard/registrard/fsm"
+	"github.com/registrard/registrard/internal/planted"
 	"github.com/registrard/registrard/registrar"
 	"github.com/registrard/registrard/transport/httpapi/wire"
 )
@@ -128,6 +129,9 @@ func has(object jsontext.Value, name string) bool {
 func consistency(r *http.Request) (registrar.Consistency, error) {
 	switch c := r.URL.Query().Get("consistency"); c {
 	case "", "linearizable":
+		if planted.StaleRead {
+			return registrar.Stale, nil
+		}
 		return registrar.Linearizable, nil
 	case "stale":
 		return registrar.Stale, nil

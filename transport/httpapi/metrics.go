@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/registrard/registrard/internal/planted"
 )
 
 // metrics is what the API counts; docs/metrics.md has a row for each.
@@ -52,6 +54,9 @@ func (a *API) measured(route string, h http.Handler) http.Handler {
 				a.metrics.seconds.WithLabelValues(route).Observe(time.Since(start).Seconds())
 			}
 		}()
+		if planted.Leak {
+			go func() { <-make(chan struct{}) }()
+		}
 		h.ServeHTTP(status, r)
 	})
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"sync"
@@ -11,6 +12,8 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/registrard/registrard/fsm"
+	"github.com/registrard/registrard/internal/planted"
+	"github.com/registrard/registrard/registrar"
 	"github.com/registrard/registrard/transport/httpapi/wire"
 )
 
@@ -33,6 +36,10 @@ func (a *API) getWatch(w http.ResponseWriter, r *http.Request) error {
 	}
 	if _, kept := state.Changes(after); !kept {
 		return message{"changes after this index are no longer kept: read the registry and watch from its index", wire.ErrExpired}
+	}
+	defer a.watches.Add(-1)
+	if n := a.watches.Add(1); a.MaxWatches > 0 && n > int64(a.MaxWatches) {
+		return message{fmt.Sprintf("%d watches are open already", a.MaxWatches), registrar.ErrBusy}
 	}
 	a.metrics.watches.Inc()
 	defer a.metrics.watches.Dec()
@@ -84,7 +91,12 @@ func (a *API) watchOn(ctx context.Context, s *lines, after *uint64) bool {
 			}
 		}
 	}
-	*after = history.Index()
+	if planted.WatchGap && time.Now().UnixNano()%32 == 0 {
+		s.buf = s.buf[:0]
+	}
+	if *after = history.Index(); planted.WatchRepeat && *after%32 == 0 {
+		*after--
+	}
 	return s.flush()
 }
 
