@@ -64,6 +64,8 @@ const silence = 30 * time.Second
 func (w *watch) follow(ctx context.Context, c *Client, node string, yield func(*fsm.Change, error) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	watchdog := time.AfterFunc(silence, cancel)
+	defer watchdog.Stop()
 	response, err := c.send(ctx, node, http.MethodGet, "/v1/watch?after="+strconv.FormatUint(w.after, 10), nil)
 	if err != nil {
 		return err
@@ -73,8 +75,6 @@ func (w *watch) follow(ctx context.Context, c *Client, node string, yield func(*
 		text, _ := io.ReadAll(response.Body)
 		return refusal(node, response, text)
 	}
-	watchdog := time.AfterFunc(silence, cancel)
-	defer watchdog.Stop()
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, 1<<20)
 	skip := 0
