@@ -8,7 +8,7 @@ import (
 	"io"
 	"sync/atomic"
 
-	"github.com/registrard/registrard/internal/planted"
+	"github.com/registrard/registrard/cluster-tests/planted"
 )
 
 // Registry holds the current State and moves it forward frame by frame. Apply, Snapshot and Restore belong to

@@ -1,6 +1,6 @@
 package fsm
 
-import "github.com/registrard/registrard/internal/planted"
+import "github.com/registrard/registrard/cluster-tests/planted"
 
 // RequestWindow is how many operations that carried a request id are remembered.
 const RequestWindow = 100_000

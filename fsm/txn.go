@@ -3,7 +3,7 @@ package fsm
 import (
 	"fmt"
 
-	"github.com/registrard/registrard/internal/planted"
+	"github.com/registrard/registrard/cluster-tests/planted"
 )
 
 // Txn is the only way in which a State changes. It lives as long as one frame is applied; each operation of

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/registrard/registrard/cluster-tests/planted"
 	"github.com/registrard/registrard/fsm"
-	"github.com/registrard/registrard/internal/planted"
 	"github.com/registrard/registrard/log"
 )
 

@@ -11,8 +11,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/registrard/registrard/cluster-tests/planted"
 	"github.com/registrard/registrard/fsm"
-	"github.com/registrard/registrard/internal/planted"
 	"github.com/registrard/registrard/log"
 )
 

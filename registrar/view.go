@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/registrard/registrard/cluster-tests/planted"
 	"github.com/registrard/registrard/fsm"
-	"github.com/registrard/registrard/internal/planted"
 	"github.com/registrard/registrard/log"
 )
 

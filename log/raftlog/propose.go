@@ -8,7 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/registrard/registrard/internal/planted"
+	"github.com/registrard/registrard/cluster-tests/planted"
 	"github.com/registrard/registrard/log"
 )
 

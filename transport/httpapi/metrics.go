@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/registrard/registrard/internal/planted"
+	"github.com/registrard/registrard/cluster-tests/planted"
 )
 
 // metrics is what the API counts; docs/metrics.md has a row for each.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/registrard/registrard/cluster-tests/planted"
 	"github.com/registrard/registrard/fsm"
-	"github.com/registrard/registrard/internal/planted"
 	"github.com/registrard/registrard/registrar"
 	"github.com/registrard/registrard/transport/httpapi/wire"
 )
