@@ -21,9 +21,26 @@ func TestLostIsWithoutConnections(t *testing.T) {
 	if _, lost := q.Lost("n1"); lost {
 		t.Error("lost before it was there")
 	}
+	// A connection counts once its other end has read who it is from.
+	await := func(connections int) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			q.losses.mu.Lock()
+			open := q.losses.open["n1"]
+			q.losses.mu.Unlock()
+			if open == connections {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d connections, want %d", open, connections)
+			}
+		}
+	}
 	first, second := connect(), connect()
+	await(2)
 	p.cfg.Listen.Close()
 	first.Close()
+	await(1)
 	if _, lost := q.Lost("n1"); lost {
 		t.Error("lost while a connection lives")
 	}
@@ -38,6 +55,7 @@ func TestLostIsWithoutConnections(t *testing.T) {
 		t.Errorf("lost: %v since %v", lost, since)
 	}
 	defer connect().Close()
+	await(1)
 	if _, lost := q.Lost("n1"); lost {
 		t.Error("lost though it is back")
 	}
