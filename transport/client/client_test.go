@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -273,67 +272,5 @@ func TestAddresses(t *testing.T) {
 		if _, err := New(Config{Addresses: []string{good}}); err != nil {
 			t.Error(err)
 		}
-	}
-}
-
-// A cluster whose members are all replaced, one after the other, is not lost: not to calls, nor to a watch.
-func TestMembersReplacedOneByOne(t *testing.T) {
-	var mu sync.Mutex
-	var members []wire.Member
-	index := uint64(0)
-	node := func() *httptest.Server {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			mu.Lock()
-			listed, at := slices.Clone(members), index
-			mu.Unlock()
-			switch r.URL.Path {
-			case "/v1/members":
-				say(w, 200, wire.Members{Members: listed})
-			case "/v1/watch":
-				var after uint64
-				if _, err := fmt.Sscan(r.URL.Query().Get("after"), &after); err != nil {
-					t.Error(err)
-				}
-				for after++; after <= at; after++ {
-					fmt.Fprintf(w, `{"index":%d,"kind":"agent.admit","id":"a%d","time":"2026-01-02T03:04:05Z","last":true}`+"\n", after, after)
-				}
-			default:
-				say(w, 200, wire.Status{ID: r.Host})
-			}
-		}))
-		mu.Lock()
-		defer mu.Unlock()
-		members = append(members, wire.Member{ID: server.URL, HTTPAddr: server.URL[len("http://"):]})
-		index++
-		return server
-	}
-	old := []*httptest.Server{node(), node()}
-	c, watching := newClient(t, old[0].URL), newClient(t, old[0].URL)
-	next, stop := iter.Pull2(watching.Watch(t.Context(), 0))
-	defer stop()
-	if _, err := c.Status(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if change, err, _ := next(); err != nil || change == nil {
-			t.Fatal(change, err)
-		}
-	}
-	for n := 0; n < 4; n++ {
-		old = append(old, node())
-		old[n].CloseClientConnections()
-		old[n].Close()
-		mu.Lock()
-		members = members[1:]
-		mu.Unlock()
-		if _, err := c.Status(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if change, err, _ := next(); err != nil || change.Index != uint64(n+3) {
-			t.Fatal(change, err)
-		}
-	}
-	for _, server := range old[4:] {
-		server.Close()
 	}
 }

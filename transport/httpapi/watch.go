@@ -73,8 +73,6 @@ func (a *API) watchOn(ctx context.Context, s *lines, after *uint64) bool {
 	switch {
 	case ctx.Err() != nil:
 		return false
-	case errors.Is(err, context.DeadlineExceeded) && a.Registrar.Status().Leader == "":
-		return false // removed or cut off, perhaps for ever: who resumes elsewhere misses nothing
 	case errors.Is(err, context.DeadlineExceeded):
 		return s.line(wire.Indexed{Index: a.Registrar.State().Index()}) && s.flush()
 	case err != nil:
