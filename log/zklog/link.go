@@ -20,20 +20,28 @@ type link struct {
 
 	// When a session goes on over a new connection, the library reads the last transaction's number to set its watches
 	// anew, while it stores that of the first answer: a data race. So that answer is held back until the watches have
-	// been sent, or for a moment where there are none.
+	// been sent, or for a moment where there are none. A session that is closed just then sends no watches: the answer
+	// to its last request is dropped, and the library ends all the same.
 	rewatch chan struct{} // closed once they were sent; nil: nothing is held back
 	sent    sync.Once
-	held    bool // of the reader
+	quits   atomic.Bool // the session's last request was sent
+	held    bool        // of the reader
 }
 
 const (
 	opSetWatches = 101
+	opClose      = -11
 	rewatchTime  = 100 * time.Millisecond
 )
 
 func (c *link) Write(b []byte) (int, error) {
-	if c.rewatch != nil && len(b) >= 12 && binary.BigEndian.Uint32(b[8:]) == opSetWatches {
-		c.sent.Do(func() { close(c.rewatch) })
+	if c.rewatch != nil && len(b) >= 12 {
+		switch int32(binary.BigEndian.Uint32(b[8:])) {
+		case opSetWatches:
+			c.sent.Do(func() { close(c.rewatch) })
+		case opClose:
+			c.quits.Store(true)
+		}
 	}
 	return c.Conn.Write(b)
 }
@@ -54,6 +62,9 @@ func (c *link) Read(b []byte) (int, error) {
 		select {
 		case <-c.rewatch:
 		case <-time.After(rewatchTime):
+			if c.quits.Load() {
+				return 0, net.ErrClosed
+			}
 		}
 	}
 	if missing := greetingBytes - len(c.first); missing > 0 {
