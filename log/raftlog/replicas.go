@@ -147,9 +147,7 @@ func (l *Log[R]) tend(r *reign) {
 				if now, ok := l.find(string(s.ID)); !ok || now != s {
 					return nil // removed or moved in the meantime
 				}
-				return l.configure(r.ctx, func(n *raft.Raft) raft.IndexFuture {
-					return n.AddVoter(s.ID, s.Address, 0, enqueueTimeout)
-				})
+				return l.promote(r.ctx, s)
 			})
 			if err != nil {
 				l.cfg.Logger.Warn("learner not promoted, trying again", "member", s.ID, "error", err)
@@ -163,6 +161,17 @@ func (l *Log[R]) tend(r *reign) {
 			return
 		}
 	}
+}
+
+// promote makes a voter of a learner. What the learner confirms before raft counts it among the voters, raft forgets,
+// and that may be the very entry that makes it one. Where its vote is needed nothing more would be committed until
+// somebody proposes, so an entry follows that it confirms as a voter.
+func (l *Log[R]) promote(ctx context.Context, s raft.Server) error {
+	return l.configure(ctx, func(n *raft.Raft) raft.IndexFuture {
+		promoted := n.AddVoter(s.ID, s.Address, 0, enqueueTimeout)
+		n.Barrier(enqueueTimeout) // raft's loop has taken the change in, so this comes after it; nobody needs its answer
+		return promoted
+	})
 }
 
 // ready tells whether a learner is there and has nearly all that is committed.
