@@ -1,5 +1,7 @@
 package raftlog
 
+import "context"
+
 // BreakDisk does what the first failed write does.
 func (l *Log[R]) BreakDisk(err error) { l.stores.guard.Fail(err) }
 
@@ -14,4 +16,14 @@ func (l *Log[R]) StoreTerm(term uint64) error {
 	return l.stores.contained(func() error {
 		return votes{l.stores.vote, l.stores}.SetUint64([]byte("CurrentTerm"), term)
 	})
+}
+
+// LeavesReaders has a reign that has ended look for readers, and tells whether it left them to the next one.
+func LeavesReaders() bool {
+	next, ended := &reign{}, &reign{}
+	ended.ctx, ended.end = context.WithCancelCause(context.Background())
+	ended.end(errDeposed)
+	l := &Log[struct{}]{reign: next, asking: &round{}}
+	l.confirm(ended)
+	return l.asking != nil
 }

@@ -296,3 +296,12 @@ func TestADivergedFollowerGoesOnFromASnapshot(t *testing.T) {
 		t.Errorf("the members hold %q, want %q", got, want)
 	}
 }
+
+// A member that leads again at once may be asked to read before its last reign has quite ended; that one must not take
+// the readers with it, who would wait for as long as the member leads.
+func TestADeposedReignLeavesReadersToTheNext(t *testing.T) {
+	t.Parallel()
+	if !raftlog.LeavesReaders() {
+		t.Error("they are gone")
+	}
+}

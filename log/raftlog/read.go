@@ -64,6 +64,9 @@ func (l *Log[R]) confirm(r *reign) {
 	for {
 		var now *round
 		err := l.until(r.ctx, func() bool {
+			if l.reign != r {
+				return false // who asks now, asks the next reign
+			}
 			now, l.asking = l.asking, nil
 			return now != nil
 		})
