@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -237,7 +238,7 @@ func TestWatchResumes(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			_, _ = io.WriteString(w, string(text)+"\n{\"index\":3}\n")
+			_, _ = io.WriteString(w, string(text)+"\n{\"index\":3,\"leader\":\"n1\"}\n")
 			_ = http.NewResponseController(w).Flush()
 		}
 	}))
@@ -259,6 +260,65 @@ func TestWatchResumes(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+}
+
+// streaming is a node that answers watches with lines, and then holds the stream until it is told to end it.
+func streaming(t *testing.T, members func() wire.Members, end <-chan struct{}, lines ...string) string {
+	return scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/members" {
+			say(w, 200, members())
+			return
+		}
+		for _, line := range lines {
+			_, _ = io.WriteString(w, line+"\n")
+		}
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-end:
+		case <-r.Context().Done():
+		}
+	})
+}
+
+const lastChange = `{"index":5,"kind":"agent.admit","id":"a","last":true}`
+
+// hears waits for the last change, for less than a stream that says nothing would be given.
+func hears(t *testing.T, c *Client) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), silence/2)
+	defer cancel()
+	for change, err := range c.Watch(ctx, 4) {
+		if err != nil || change.ID != "a" {
+			t.Errorf("%+v, %v", change, err)
+		}
+		break
+	}
+}
+
+// A node that says that it knows no leader may have been removed, or be cut off for good: the watch goes on elsewhere.
+func TestWatchLeavesANodeWithoutALeader(t *testing.T) {
+	t.Parallel()
+	none := func() wire.Members { return wire.Members{} }
+	c := newClient(t, streaming(t, none, nil, `{"index":4,"leader":""}`), streaming(t, none, nil, `{"index":4,"leader":"n2"}`, lastChange))
+	hears(t, c)
+}
+
+// Members may all be replaced, one by one, while a stream of one of them lasts: where it ends, the watch goes on with
+// those that have come.
+func TestWatchOutlivesItsMembers(t *testing.T) {
+	t.Parallel()
+	latest := strings.TrimPrefix(streaming(t, func() wire.Members { return wire.Members{} }, nil, lastChange), "http://")
+	replaced, asked := make(chan struct{}), 0
+	end := sync.OnceFunc(func() { close(replaced) })
+	first := streaming(t, func() wire.Members {
+		if asked++; asked < 2 { // by one at a time
+			return wire.Members{}
+		}
+		defer end()
+		return wire.Members{Members: []wire.Member{{ID: "n4", HTTPAddr: latest}}}
+	}, replaced)
+	c := newClient(t, first)
+	hears(t, c)
 }
 
 // Addresses that are none are refused before anything is asked.

@@ -21,7 +21,14 @@ import (
 // are no longer kept, and ctx's otherwise.
 func (c *Client) Watch(ctx context.Context, after uint64) iter.Seq2[*fsm.Change, error] {
 	return func(yield func(*fsm.Change, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
 		c.learn(ctx)
+		learning := c.keepLearning(ctx)
+		defer func() {
+			cancel()
+			<-learning
+		}()
 		w := watch{after: after}
 		for pause := firstPause; ; pause = min(2*pause, lastPause) {
 			for _, node := range c.order() {
@@ -46,6 +53,30 @@ func (c *Client) Watch(ctx context.Context, after uint64) iter.Seq2[*fsm.Change,
 			}
 		}
 	}
+}
+
+// learnEvery is between two looks at who the members are while a watch goes on.
+const learnEvery = 5 * time.Second
+
+// keepLearning learns who the members are until ctx ends; the channel is closed then. A stream may last until all
+// members that were known at its start have been replaced, one by one.
+func (c *Client) keepLearning(ctx context.Context) (done <-chan struct{}) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(learnEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				c.forget()
+				c.learn(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ended
 }
 
 // watch is how far a stream of changes has come.
@@ -87,8 +118,12 @@ func (w *watch) follow(ctx context.Context, c *Client, node string, yield func(*
 		if err := json.Unmarshal(lines.Bytes(), &change); err != nil {
 			return nil // a line cut off by the end of the stream
 		}
-		if change.Kind == "" {
-			continue // the node says that the stream lives
+		if change.Kind == "" { // the stream lives, and that is all
+			var idle wire.Idle
+			if err := json.Unmarshal(lines.Bytes(), &idle); err != nil || idle.Leader == "" {
+				return nil // the node was removed or is cut off, perhaps for good; another knows more
+			}
+			continue
 		}
 		if skip > 0 && change.Index == w.partial {
 			skip--

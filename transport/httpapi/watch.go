@@ -74,7 +74,7 @@ func (a *API) watchOn(ctx context.Context, s *lines, after *uint64) bool {
 	case ctx.Err() != nil:
 		return false
 	case errors.Is(err, context.DeadlineExceeded):
-		return s.line(wire.Indexed{Index: a.Registrar.State().Index()}) && s.flush()
+		return s.line(wire.Idle{Index: a.Registrar.State().Index(), Leader: a.Registrar.Status().Leader}) && s.flush()
 	case err != nil:
 		return false // the log is at its end
 	}

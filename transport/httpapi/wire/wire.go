@@ -110,6 +110,13 @@ type Indexed struct {
 	Index uint64 `json:"index"`
 }
 
+// Idle is a line of GET /v1/watch in which nothing has changed. A node that knows no leader has perhaps been removed or
+// cut off for good, and its stream may never tell of a change again.
+type Idle struct {
+	Index  uint64 `json:"index"`
+	Leader string `json:"leader"` // id, empty where none is known
+}
+
 // Status answers GET /v1/status.
 type Status struct {
 	ID       string `json:"id"`
