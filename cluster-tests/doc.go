@@ -9,6 +9,8 @@
 //	workload_test.go  clients that write, and what they were told
 //	check_test.go     what must hold afterwards: all that was acknowledged is there, nodes agree
 //	cut_test.go       a leader cut off from its followers, while clients reach it
+//	flood_test.go     more than a node can take, and what it holds afterwards
+//	leak_test.go      what a process holds
 //	run_test.go       run: a cluster under many kinds of clients, whose whole history is checked
 //	clients_test.go   the clients: operators, masters, agents, readers, watchers
 //	ask_test.go       one call of a client, as the history has it

@@ -79,6 +79,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{"diverge", undisturbed, "replicas"},
 		{"double-apply", undisturbed, "truth"},
 		{"ignore-epoch", func(r *run) { r.more(3000) }, "fencing"},
+		{"leak", undisturbed, "leak"},
 		{"perhaps-is-no", alone, "truth"},
 		{"stale-read", undisturbed, "real time"},
 		{"stale-read", undisturbed, "linearizability"},

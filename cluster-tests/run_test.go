@@ -288,6 +288,7 @@ func (r *run) settle() report {
 		}
 	}
 	r.watchers.stop()
+	r.leaks()
 	e := history.Evidence{Calls: r.h.Calls(), Replicas: &r.replicas}
 	for _, node := range r.c.members() {
 		log := history.Stream{Watcher: "log of " + node.ID, Until: barrier.Index}
