@@ -183,8 +183,9 @@ func refusal(node string, response *http.Response, text []byte) error {
 	return fmt.Errorf("%s answered %s, which is not registrard's way: %w", node, response.Status, wire.ErrRefused)
 }
 
-// learn asks for the members, once, and keeps their addresses beside the given ones. Without an answer those that are
-// known have to do, and the next call tries again.
+// learn asks for the members, once, and keeps their addresses beside the given ones. Who is behind what was seen already
+// is passed over: one that was removed, or has only just joined, may know nobody who is left. Without an answer those
+// that are known have to do, and the next call tries again.
 func (c *Client) learn(ctx context.Context) {
 	c.mu.Lock()
 	known := c.learned || c.askOnly
@@ -197,7 +198,7 @@ func (c *Client) learn(ctx context.Context) {
 		try, done := c.attended(ctx, node)
 		err := c.ask(try, node, http.MethodGet, "/v1/members?consistency=stale", nil, &members)
 		done()
-		if err != nil {
+		if err != nil || members.Index < c.Seen() {
 			continue
 		}
 		urls := slices.Clone(c.given)

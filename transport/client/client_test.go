@@ -262,6 +262,39 @@ func TestWatchResumes(t *testing.T) {
 	}
 }
 
+// A node that is behind what the client has seen is not believed when it knows of nobody: who has only just joined has
+// an empty list, and who was removed an old one.
+func TestALaggardSaysNothingOfMembers(t *testing.T) {
+	var leads atomic.Bool
+	n2 := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/v1/members":
+			fail(w, registrar.ErrBusy)
+		case leads.Load():
+			say(w, 200, wire.Indexed{Index: 11})
+		default:
+			fail(w, log.ErrNotLeader)
+		}
+	})
+	var asked atomic.Int64
+	c := newClient(t, scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path != "/v1/members":
+			fail(w, log.ErrNotLeader)
+		case asked.Add(1) == 1:
+			say(w, 200, wire.Members{Index: 10, Members: []wire.Member{{ID: "n2", HTTPAddr: strings.TrimPrefix(n2, "http://")}}})
+		default: // from now on
+			say(w, 200, wire.Members{Index: 9})
+			leads.Store(true)
+		}
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := c.Resign(ctx, 1); err != nil {
+		t.Error(err)
+	}
+}
+
 // streaming is a node that answers watches with lines, and then holds the stream until it is told to end it.
 func streaming(t *testing.T, members func() wire.Members, end <-chan struct{}, lines ...string) string {
 	return scripted(t, func(w http.ResponseWriter, r *http.Request) {
