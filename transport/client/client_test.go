@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
@@ -23,6 +22,7 @@ import (
 	"github.com/registrard/registrard/log"
 	"github.com/registrard/registrard/registrar"
 	"github.com/registrard/registrard/transport/httpapi/wire"
+	"github.com/registrard/registrard/transport/transporttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -147,14 +147,9 @@ func TestTruthWhenTimeRunsOut(t *testing.T) {
 
 // Nobody at the address: certainly no, and the words say so.
 func TestNobodyThere(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err = newClient(t, "http://"+listener.Addr().String()).Apply(ctx, fsm.RemoveAgent{ID: "a1"})
+	_, err := newClient(t, "http://"+transporttest.Address(t)).Apply(ctx, fsm.RemoveAgent{ID: "a1"})
 	if err == nil || errors.Is(err, log.ErrUncertain) {
 		t.Errorf("%v", err)
 	}
