@@ -128,6 +128,23 @@ func (n *Node) changes(t testing.TB, until uint64) (all []fsm.Change) {
 	return nil
 }
 
+// history is what each node has kept of all changes up to one that is made now; the nodes agree then.
+func (c *Cluster) history(t testing.TB) map[*Node][]fsm.Change {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	last, err := c.client().Propose(ctx, []fsm.Proposal{{Op: fsm.UpdateWeights{Weights: []fsm.Weight{{Role: "last", Weight: 2}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.agree()
+	all := map[*Node][]fsm.Change{}
+	for _, node := range c.Nodes {
+		all[node] = node.changes(t, last.Index)
+	}
+	return all
+}
+
 // decode reads JSON that a command has printed.
 func decode[T any](t testing.TB, text []byte) (v T) {
 	t.Helper()

@@ -8,6 +8,7 @@
 //	disk_test.go      file systems of their own, and what can be wrong with them; needs root
 //	workload_test.go  clients that write, and what they were told
 //	check_test.go     what must hold afterwards: all that was acknowledged is there, nodes agree
+//	cut_test.go       a leader cut off from its followers, while clients reach it
 //	run_test.go       run: a cluster under many kinds of clients, whose whole history is checked
 //	clients_test.go   the clients: operators, masters, agents, readers, watchers
 //	ask_test.go       one call of a client, as the history has it

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/registrard/registrard/fsm"
+	"github.com/registrard/registrard/registrar/mastership"
 	"github.com/registrard/registrard/transport/client"
 )
 
@@ -42,7 +44,7 @@ func TestMasterDemo(t *testing.T) {
 func TestLivingAgentsAreNeverMarked(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, livenessFlags()...)
-	living := c.beat(t, 30)
+	c.beat(t, 10)
 	register(t, c, "silent")
 	killed := c.leader()
 	killed.kill(t)
@@ -60,15 +62,7 @@ func TestLivingAgentsAreNeverMarked(t *testing.T) {
 	paused.signal(syscall.SIGCONT)
 	register(t, c, "late") // registers with whoever leads by now, and never again
 	c.awaitUnreachable(t, "late")
-	living()
-	agreed := c.agree()
-	for _, node := range c.Nodes {
-		for _, change := range node.changes(t, agreed.Index) {
-			if change.Kind == "agent.unreachable" && change.ID != "silent" && change.ID != "late" {
-				t.Errorf("%s was marked at index %d: %s", change.ID, change.Index, change.Reason)
-			}
-		}
-	}
+	c.marked(t, "silent", "late")
 }
 
 // A master that was stopped while another one claimed goes on as if nothing had happened, and changes nothing any more:
@@ -83,21 +77,8 @@ func TestDepositionOfAPausedMaster(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	claim := func(id string) uint64 {
-		t.Helper()
-		for {
-			grant, err := cl.Claim(ctx, []byte(`{"id":"`+id+`"}`), fsm.Duration(time.Second))
-			if err == nil {
-				return grant.Epoch
-			}
-			if ctx.Err() != nil {
-				t.Fatal(err)
-			}
-			<-time.After(50 * time.Millisecond) // until the lease of the other runs out
-		}
-	}
 	register(t, c, "a1")
-	old := claim("m1")
+	old := claim(ctx, t, cl, "m1").Epoch
 	admit := func(epoch uint64, id string) *fsm.Rejection {
 		t.Helper()
 		result, err := cl.Propose(ctx, []fsm.Proposal{{Op: fsm.AdmitAgent{Agent: agentObject(t, id)}, Epoch: epoch}})
@@ -109,7 +90,7 @@ func TestDepositionOfAPausedMaster(t *testing.T) {
 	if refused := admit(old, "b1"); refused != nil {
 		t.Fatal(refused)
 	}
-	current := claim("m2") // m1 does not renew: it is stopped
+	current := claim(ctx, t, cl, "m2").Epoch // m1 does not renew: it is stopped
 	for round := range 2 {
 		if refused := admit(old, fmt.Sprint("stale-", round)); refused == nil || refused.Code != fsm.Superseded {
 			t.Errorf("an operation of the old epoch: %v", refused)
@@ -134,43 +115,75 @@ func TestDepositionOfAPausedMaster(t *testing.T) {
 	}
 }
 
-// beat registers agents and sends their heartbeats until the function that it returns is called.
-func (c *Cluster) beat(t *testing.T, n int) (stop func()) {
+// beat registers agents and sends their heartbeats until the test ends. They are shared out
+// among the nodes: each agent asks its own node, every time, and the others only when that one has no answer.
+func (c *Cluster) beat(t *testing.T, each int) {
 	t.Helper()
-	cl, err := client.New(client.Config{Addresses: c.addresses(), Attempt: heartbeatOfTest})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ids []string
-	for i := range n {
-		ids = append(ids, fmt.Sprint("living-", i))
-		register(t, c, ids[i])
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var beating sync.WaitGroup
-	beating.Go(func() {
-		tick := time.NewTicker(heartbeatOfTest)
-		defer tick.Stop()
-		for {
-			heard, err := cl.Heartbeats(ctx, ids)
-			if err == nil && len(heard.Unknown)+len(heard.Unreachable)+len(heard.Gone) > 0 {
-				t.Errorf("living agents are told: %+v", heard)
-				return
-			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	stop = sync.OnceFunc(func() {
+	t.Cleanup(func() {
 		cancel()
 		beating.Wait()
-		cl.Close()
 	})
-	t.Cleanup(stop)
-	return stop
+	anybody := c.client()
+	for _, node := range c.Nodes {
+		own, err := client.New(client.Config{Addresses: []string{node.HTTP}, AskOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(own.Close)
+		var ids []string
+		for i := range each {
+			ids = append(ids, fmt.Sprintf("living-%s-%d", node.ID, i))
+			register(t, c, ids[i])
+		}
+		beating.Go(func() {
+			for tick := time.NewTicker(heartbeatOfTest); ; {
+				attempt, done := context.WithTimeout(ctx, heartbeatOfTest)
+				heard, err := own.Heartbeats(attempt, ids)
+				done()
+				if err != nil {
+					heard, err = anybody.Heartbeats(ctx, ids)
+				}
+				if err == nil && len(heard.Unknown)+len(heard.Unreachable)+len(heard.Gone) > 0 {
+					t.Errorf("living agents of %s are told: %+v", node.ID, heard)
+					return
+				}
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+}
+
+// marked holds against what every node has seen, up to now, that no agent but those given was marked.
+func (c *Cluster) marked(t *testing.T, only ...string) {
+	t.Helper()
+	for node, changes := range c.history(t) {
+		for _, change := range changes {
+			if change.Kind == "agent.unreachable" && !slices.Contains(only, change.ID) {
+				t.Errorf("%s: %s was marked at index %d: %s", node.ID, change.ID, change.Index, change.Reason)
+			}
+		}
+	}
+}
+
+// claim claims mastership as soon as it is to be had.
+func claim(ctx context.Context, t *testing.T, cl *client.Client, id string) mastership.Grant {
+	t.Helper()
+	for {
+		grant, err := cl.Claim(ctx, []byte(`{"id":"`+id+`"}`), fsm.Duration(time.Second))
+		if err == nil {
+			return grant
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		<-time.After(50 * time.Millisecond) // until the lease of the other runs out
+	}
 }
 
 func agentObject(t *testing.T, id string) fsm.AgentObject {

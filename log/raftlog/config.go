@@ -39,7 +39,8 @@ type Config struct {
 	// SnapshotBytes of commands since the last snapshot, and more than half of that snapshot's own size, make a
 	// new one. Default 128 MiB. Smaller writes the state more often; larger makes a restart replay more.
 	SnapshotBytes uint64
-	// TrailingEntries stay in the log behind a snapshot at least. Default 256, at least 1.
+	// TrailingEntries stay in the log behind a snapshot, or as many as are of 64 MiB where they are large. Default
+	// 256, at least 1.
 	TrailingEntries uint64
 	// MaxCommand is the largest command in bytes. Default 32 MiB, at most store.MaxEntry.
 	MaxCommand int

@@ -12,11 +12,16 @@ import (
 const (
 	snapshotRetry = 10 * time.Millisecond // while a change of members is being applied
 	snapshotPause = 10 * time.Second      // after a snapshot that failed
+	trailingBytes = 64 << 20              // of entries that stay behind a snapshot, but for one
 )
 
 // keep takes a snapshot whenever the log since the last has grown enough, until the log ends.
 func (l *Log[R]) keep() {
+	_, since := l.machine.growth()
 	for l.machine.awaitGrowth(l.stop, l.cfg.SnapshotBytes) == nil {
+		grown, applied := l.machine.growth()
+		l.trail(trailing(l.cfg.TrailingEntries, grown, applied-since))
+		since = applied
 		err := l.Snapshot(l.stop)
 		if err == nil {
 			continue
@@ -29,6 +34,22 @@ func (l *Log[R]) keep() {
 		case <-l.stop.Done():
 			return // the snapshot is still due, so there is nothing to wait for above
 		}
+	}
+}
+
+// trailing is how many entries stay behind a snapshot, after so many bytes in so many entries: as a rule most, and
+// fewer where they are large, for an entry is as large as a request.
+func trailing(most, bytes, entries uint64) uint64 {
+	return min(most, 1+trailingBytes/(1+bytes/max(entries, 1)))
+}
+
+// trail has raft keep so many entries behind the next snapshot.
+func (l *Log[R]) trail(entries uint64) {
+	r := l.raft.Load()
+	config := r.ReloadableConfig()
+	config.TrailingLogs = entries
+	if err := r.ReloadConfig(config); err != nil {
+		l.cfg.Logger.Error("more of the log stays than should", "error", err)
 	}
 }
 

@@ -151,6 +151,13 @@ func (m *machine[R]) awaitGrowth(ctx context.Context, limit uint64) error {
 	return m.until(ctx, func() bool { return m.grown > max(limit, m.size/2) })
 }
 
+// growth is how many bytes of commands came since the last snapshot, and the last entry of them.
+func (m *machine[R]) growth() (bytes, applied uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.grown, m.applied
+}
+
 // until waits for a condition over what mu guards, or for ctx.
 func (m *machine[R]) until(ctx context.Context, condition func() bool) error {
 	for {

@@ -155,10 +155,7 @@ func (l *Log[R]) start() error {
 		if err := store.CheckSnapshots(l.stores.snapshots, l.stores.log); err != nil {
 			return err
 		}
-		entries, err := l.stores.logs()
-		if err != nil {
-			return err
-		}
+		entries := l.stores.logs()
 		r, err := raft.NewRaft(l.cfg.raft(), l.machine, entries, votes{l.stores.vote, l.stores},
 			l.stores.snapshots, wire{l.cfg.Transport})
 		if err != nil {

@@ -10,10 +10,7 @@ import (
 	"github.com/registrard/registrard/log/raftlog/store"
 )
 
-const (
-	cachedEntries    = 128 // packs of commands, for followers that are a little behind
-	retainedSnapshot = 2   // the newest, and the one to fall back to
-)
+const retainedSnapshot = 2 // the newest, and the one to fall back to
 
 // stores is what a member has on disk.
 type stores struct {
@@ -89,10 +86,7 @@ type logs struct {
 	*stores
 }
 
-func (s *stores) logs() (logs, error) {
-	cache, err := raft.NewLogCache(cachedEntries, s.log)
-	return logs{cache, s}, err
-}
+func (s *stores) logs() logs { return logs{&cache{LogStore: s.log}, s} }
 
 // IsMonotonic implements raft.MonotonicLogStore.
 func (l logs) IsMonotonic() bool { return l.log.IsMonotonic() }

@@ -44,6 +44,7 @@ type API struct {
 	shared  shared
 	closing chan struct{}
 	watches atomic.Int64
+	held    atomic.Int64 // bytes of requests
 }
 
 // New makes the handler.

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,7 +21,6 @@ import (
 const (
 	maxBody       = 16 << 20
 	maxOperations = 10_000
-	maxGrow       = 1 << 20 // memory that a request gets before it has come
 )
 
 // limit refuses what is too large before anything reads it, and holds the rest to the same limit.
@@ -40,12 +38,11 @@ func tooLarge(format string, args ...any) error {
 
 // body reads the request's JSON into a value, strictly.
 func body(r *http.Request, into any) error {
-	var read bytes.Buffer
-	read.Grow(int(min(max(r.ContentLength, 0), maxGrow)) + bytes.MinRead)
-	_, err := read.ReadFrom(r.Body)
-	text := read.Bytes()
+	text, err := readAll(r.Body, r.ContentLength)
 	var large *http.MaxBytesError
 	switch {
+	case errors.Is(err, registrar.ErrBusy):
+		return err
 	case errors.As(err, &large):
 		return tooLarge("the request is over the limit of %d bytes", large.Limit)
 	case err != nil:

@@ -84,6 +84,7 @@ func (a *API) answering(by who, handle handler) http.HandlerFunc {
 			a.forward(w, r)
 			return
 		}
+		defer a.hold(r)()
 		if err := handle(w, r); err != nil {
 			fail(w, err)
 		}
