@@ -160,7 +160,7 @@ func (l *Log[R]) start() error {
 			return err
 		}
 		r, err := raft.NewRaft(l.cfg.raft(), l.machine, entries, votes{l.stores.vote, l.stores},
-			l.stores.snapshots, wire{l.cfg.Transport})
+			l.stores.snapshots, wire{l.cfg.Transport, l.sends})
 		if err != nil {
 			return err
 		}

@@ -80,7 +80,7 @@ func (s *stores) begin(cfg Config, id Identity) error {
 		}
 		return nil // joined, and has heard nothing from the leader yet
 	}
-	return raft.BootstrapCluster(cfg.raft(), s.log, s.vote, s.snapshots, wire{cfg.Transport}, configuration(id.Members))
+	return raft.BootstrapCluster(cfg.raft(), s.log, s.vote, s.snapshots, cfg.Transport, configuration(id.Members))
 }
 
 // logs is the log store as raft sees it.
@@ -161,12 +161,4 @@ func (s *stores) contained(f func() error) (err error) {
 	}()
 	<-done
 	return err
-}
-
-// wire is the transport as raft sees it: without Close, which is the Log's to call.
-type wire struct{ raftTransport }
-
-type raftTransport interface {
-	raft.Transport
-	raft.WithPreVote
 }
