@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 
 	"github.com/hashicorp/raft"
 
@@ -38,6 +39,9 @@ func openStores(cfg Config, fail func(error)) (_ *stores, err error) {
 	if s.snapshots, err = store.OpenSnapshots(SnapshotsDir(cfg.Dir), retainedSnapshot, logger); err != nil {
 		return nil, err
 	}
+	var checking sync.WaitGroup
+	checking.Go(s.snapshots.CheckAhead)
+	defer checking.Wait()
 	if s.vote, err = store.OpenVote(VoteFile(cfg.Dir), s.guard); err != nil {
 		return nil, err
 	}
