@@ -57,6 +57,10 @@ func (c *Client) call(ctx context.Context, again repeat, method, path string, re
 				try, done = c.attended(ctx, node)
 			}
 			err := c.ask(try, node, method, path, body, into)
+			if again == always && errors.Is(err, log.ErrUncertain) && answered(err) {
+				perhaps = true
+				err = c.askBriefly(try, err, node, method, path, body, into)
+			}
 			done()
 			if err == nil {
 				c.prefer(node)
@@ -139,6 +143,18 @@ func (c *Client) ask(ctx context.Context, node, method, path string, body []byte
 		c.noteIndex(indexed.GetIndex())
 	}
 	return nil
+}
+
+// askBriefly asks a node again that has just answered "perhaps", for as long as a node that can answer takes as a rule.
+// It may well have waited for a leader that is gone and have found another, and whoever is next may be the one that is
+// gone. The error is the first one where this try settles nothing.
+func (c *Client) askBriefly(ctx context.Context, first error, node, method, path string, body []byte, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, waiting)
+	defer cancel()
+	if err := c.ask(ctx, node, method, path, body, into); err == nil || !errors.Is(err, log.ErrUncertain) && !retryable(err) {
+		return err
+	}
+	return first
 }
 
 // send writes one request and waits for the head of its answer.

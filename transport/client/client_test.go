@@ -108,6 +108,27 @@ func TestAskingAgainIsSafe(t *testing.T) {
 	}
 }
 
+// A node that says "perhaps" has waited for a leader that is gone, and may know of another: it is asked again before
+// one that may be the one that is gone.
+func TestWhoSaysPerhapsIsAskedAgainFirst(t *testing.T) {
+	asked := 0
+	follower := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/members" {
+			say(w, 200, wire.Members{Index: 7})
+			return
+		}
+		if asked++; asked == 1 {
+			fail(w, log.ErrUncertain)
+			return
+		}
+		say(w, 200, wire.Results{Index: 9, Results: []wire.Outcome{{Outcome: "changed"}}})
+	})
+	gone := scripted(t, func(http.ResponseWriter, *http.Request) { t.Error("the node that is gone was asked") })
+	if _, err := newClient(t, follower, gone).Apply(t.Context(), fsm.RemoveAgent{ID: "a1"}); err != nil || asked != 2 {
+		t.Errorf("%v after %d tries", err, asked)
+	}
+}
+
 // When time runs out, "perhaps" is said if any try may have happened, and "no" if none can have.
 func TestTruthWhenTimeRunsOut(t *testing.T) {
 	for _, c := range []struct {
