@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/registrard/registrard/transport/transporttest"
 )
 
 // patience is how long anything may take that must happen: generous, for a loaded machine is no fault.
@@ -113,8 +113,7 @@ func (c *Cluster) node(id string) *Node {
 		node.HTTP, node.Raft = address+":7050", address+":7051"
 		node.args = append(c.net.within(id), program, "serve", "--insecure-peers")
 	} else {
-		ports := freePorts(c.t, 2)
-		node.HTTP, node.Raft = ports[0], ports[1]
+		node.HTTP, node.Raft = transporttest.Address(c.t), transporttest.Address(c.t)
 		node.args = []string{program, "serve"}
 	}
 	node.args = append(node.args, "--id", id, "--data-dir", node.Dir, "--http-addr", node.HTTP, "--raft-addr", node.Raft)
@@ -329,29 +328,6 @@ func await(t testing.TB, what string, ask func() error) {
 		}
 	}
 }
-
-// freePorts finds ports that nobody listens on, each given out once. They are below those that the kernel takes
-// for outgoing connections, which would otherwise come between.
-func freePorts(t testing.TB, n int) []string {
-	t.Helper()
-	var addresses []string
-	for tries := 0; len(addresses) < n; tries++ {
-		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
-		if _, taken := givenPorts.LoadOrStore(address, true); taken {
-			continue
-		}
-		listener, err := net.Listen("tcp", address)
-		if err == nil {
-			listener.Close()
-			addresses = append(addresses, address)
-		} else if tries > 1000 {
-			t.Fatal(err)
-		}
-	}
-	return addresses
-}
-
-var givenPorts sync.Map // addresses
 
 // tail keeps the last lines that a node wrote, and everything from a race report on.
 type tail struct {

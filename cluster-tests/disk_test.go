@@ -23,6 +23,7 @@ type disks struct {
 
 	mu     sync.Mutex
 	mounts []string
+	guards []*exec.Cmd // of freezes that have not been ended
 }
 
 const diskPrefix = "registrard-disks-" // + pid
@@ -109,13 +110,20 @@ func (d *disks) freeze(id string, longest time.Duration) {
 		d.t.Error(err)
 		return
 	}
-	go func() { _ = guard.Wait() }() // it is done when its time has come
+	go func() { _ = guard.Wait() }() // it is done when its time has come, or thaw ends it
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.guards = append(d.guards, guard)
 }
 
 // thaw ends all freezes.
 func (d *disks) thaw() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for _, guard := range d.guards { // or it would end a later freeze
+		_ = syscall.Kill(-guard.Process.Pid, syscall.SIGKILL) // none is left where its time has come
+	}
+	d.guards = nil
 	for _, at := range d.mounts {
 		_ = try("fsfreeze", "-u", at) // fails where it is not frozen
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/registrard/registrard/fsm"
 	"github.com/registrard/registrard/registrar"
 	"github.com/registrard/registrard/transport/client"
+	"github.com/registrard/registrard/transport/transporttest"
 )
 
 // A cluster of one grows to three while clients write, loses its first member for good, and goes on: everything that
@@ -111,16 +112,16 @@ func TestMemberMoves(t *testing.T) {
 	w.more(30)
 	moved := c.Nodes[1]
 	moved.kill(t)
-	ports := freePorts(t, 2)
+	http, raft := transporttest.Address(t), transporttest.Address(t)
 	for i, arg := range moved.args {
 		switch arg {
 		case moved.HTTP:
-			moved.args[i] = ports[0]
+			moved.args[i] = http
 		case moved.Raft:
-			moved.args[i] = ports[1]
+			moved.args[i] = raft
 		}
 	}
-	moved.HTTP, moved.Raft = ports[0], ports[1]
+	moved.HTTP, moved.Raft = http, raft
 	moved.start(t)
 	moved.awaitReady(t)
 	cl := c.client()

@@ -23,26 +23,28 @@ func outageRounds() int {
 	return 1
 }
 
-// The leader's process is killed, paused, or cut off, and a client that writes without a pause waits for its next
-// answer. Nothing is asserted of how long it waits; that is printed.
+// The leader's process is killed, paused, or cut off, or its disk stands still, and a client that writes without a pause
+// waits for its next answer. Nothing is asserted of how long it waits; that is printed.
 func TestOutage(t *testing.T) {
+	loopback := func(*testing.T, *Cluster) {}
 	for _, outage := range []struct {
 		name string
-		net  bool
+		on   func(*testing.T, *Cluster) // what the nodes have beside processes
 		make func(*testing.T, *Cluster, *Node)
 		mend func(*testing.T, *Cluster, *Node)
 	}{
-		{"killed", false, func(t *testing.T, _ *Cluster, n *Node) { n.kill(t) }, func(t *testing.T, _ *Cluster, n *Node) { n.restart(t) }},
-		{"paused", false, func(_ *testing.T, _ *Cluster, n *Node) { n.signal(syscall.SIGSTOP) }, func(_ *testing.T, _ *Cluster, n *Node) { n.signal(syscall.SIGCONT) }},
-		{"cut off", true, func(_ *testing.T, c *Cluster, n *Node) { c.net.pull(n.ID) }, func(_ *testing.T, c *Cluster, n *Node) { c.net.plug(n.ID) }},
+		{"killed", loopback, func(t *testing.T, _ *Cluster, n *Node) { n.kill(t) }, func(t *testing.T, _ *Cluster, n *Node) { n.restart(t) }},
+		{"paused", loopback, func(_ *testing.T, _ *Cluster, n *Node) { n.signal(syscall.SIGSTOP) }, func(_ *testing.T, _ *Cluster, n *Node) { n.signal(syscall.SIGCONT) }},
+		{"cut off", onNetwork, func(_ *testing.T, c *Cluster, n *Node) { c.net.pull(n.ID) }, func(_ *testing.T, c *Cluster, n *Node) { c.net.plug(n.ID) }},
+		{"on a frozen disk", onDisks, func(_ *testing.T, c *Cluster, n *Node) { c.disks.freeze(n.ID, patience) }, func(t *testing.T, c *Cluster, n *Node) {
+			c.disks.thaw()
+			n.kill(t) // it ends by itself, but when is its own affair
+			n.restart(t)
+		}},
 	} {
 		t.Run(outage.name, func(t *testing.T) {
 			c := &Cluster{t: t}
-			if why := noNetwork(); outage.net && why != "" {
-				t.Skip(why)
-			} else if outage.net {
-				c.net = newNetwork(t)
-			}
+			outage.on(t, c)
 			if os.Getenv("OUTAGE_ROUNDS") != "" {
 				c.binary = plainBinary(t) // figures are of the program that people run
 			}
@@ -64,6 +66,22 @@ func TestOutage(t *testing.T) {
 			c.agree()
 		})
 	}
+}
+
+// onNetwork gives each node a host of its own.
+func onNetwork(t *testing.T, c *Cluster) {
+	if why := noNetwork(); why != "" {
+		t.Skip(why)
+	}
+	c.net = newNetwork(t)
+}
+
+// onDisks gives each node a disk of its own.
+func onDisks(t *testing.T, c *Cluster) {
+	if why := noDisks(); why != "" {
+		t.Skip(why)
+	}
+	c.disks = newDisks(t, 512)
 }
 
 // pulse is a client that writes without a pause.

@@ -19,12 +19,14 @@ type writers struct {
 	t        testing.TB
 	cancel   context.CancelFunc
 	done     sync.WaitGroup
-	admitted atomic.Int64 // acknowledged so far
+	admitted atomic.Int64   // acknowledged so far
+	answered []atomic.Int64 // by writer, whatever the answer
 
 	mu      sync.Mutex
 	yes     []string // acknowledged
 	perhaps []string // nobody could say
 	no      []string // answered "no", for good
+	longest time.Duration
 }
 
 // write starts n writers that try each admission for as long as tries says: short, and faults are seen; long,
@@ -32,7 +34,7 @@ type writers struct {
 func (c *Cluster) write(n int, tries time.Duration) *writers {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &writers{t: c.t, cancel: cancel}
+	w := &writers{t: c.t, cancel: cancel, answered: make([]atomic.Int64, n)}
 	for i := range n {
 		cl := c.client()
 		w.done.Go(func() { w.run(ctx, cl, i, tries) })
@@ -56,9 +58,11 @@ func (w *writers) run(ctx context.Context, cl *client.Client, writer int, tries 
 	for n := 0; ctx.Err() == nil; n++ {
 		id := fmt.Sprintf("w%d-%06d", writer, n)
 		attempt, cancel := context.WithTimeout(context.Background(), tries)
+		began := time.Now()
 		outcome, err := cl.Apply(attempt, fsm.AdmitAgent{Agent: agent(w.t, id)})
 		cancel()
 		w.mu.Lock()
+		w.longest = max(w.longest, time.Since(began))
 		var rejected *fsm.Rejection
 		switch {
 		case err == nil && outcome.Changed:
@@ -72,6 +76,7 @@ func (w *writers) run(ctx context.Context, cl *client.Client, writer int, tries 
 			w.no = append(w.no, id)
 		}
 		w.mu.Unlock()
+		w.answered[writer].Add(1)
 	}
 }
 
@@ -91,6 +96,32 @@ func (w *writers) more(n int64) {
 		}
 		return nil
 	})
+}
+
+// settle waits until every writer was answered what it asked after the call, so that none waits for what was before.
+func (w *writers) settle() {
+	w.t.Helper()
+	var until []int64
+	for i := range w.answered {
+		until = append(until, w.answered[i].Load()+2)
+	}
+	await(w.t, "answers to all writers", func() error {
+		for i := range w.answered {
+			if got := w.answered[i].Load(); got < until[i] {
+				return fmt.Errorf("writer %d: %d of %d", i, got, until[i])
+			}
+		}
+		return nil
+	})
+}
+
+// longestWait is the longest that any writer waited for an answer that came since the last call.
+func (w *writers) longestWait() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	longest := w.longest
+	w.longest = 0
+	return longest
 }
 
 func agent(t testing.TB, id string) fsm.AgentObject {

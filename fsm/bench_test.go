@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -165,4 +166,42 @@ func BenchmarkSnapshot(b *testing.B) {
 			}
 		}
 	})
+}
+
+// What a State of agents with 300 bytes of info each takes in memory, all of it, by the agent; the least that it can be is
+// their ids and infos.
+func BenchmarkStateBytes(b *testing.B) {
+	const info = 300
+	for _, size := range sizes[1:] {
+		b.Run(fmt.Sprintf("agents=%d", size), func(b *testing.B) {
+			for b.Loop() {
+				m := newScripted()
+				for first := 0; first < size; first += 512 {
+					var ps []Proposal
+					for i := first; i < min(first+512, size); i++ {
+						agent := AgentObject{ID: fmt.Sprintf("agent-%08d", i*7919%10_000_019)}
+						agent.Info = Info(fmt.Sprintf("%-*s", info, agent.ID))
+						ps = append(ps, Proposal{Op: AdmitAgent{agent}, By: "127.0.0.1"})
+					}
+					if _, err := m.do(Head{Reign: 1}, ps...); err != nil {
+						b.Fatal(err)
+					}
+				}
+				state := m.State()
+				m = nil
+				with := heap()
+				runtime.KeepAlive(state)
+				state = nil
+				b.ReportMetric(float64(with-heap())/float64(size), "bytes/agent")
+			}
+		})
+	}
+}
+
+// heap is what is in use after a collection.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

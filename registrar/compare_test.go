@@ -16,6 +16,7 @@ import (
 	"github.com/registrard/registrard/log"
 	"github.com/registrard/registrard/log/raftlog"
 	"github.com/registrard/registrard/transport"
+	"github.com/registrard/registrard/transport/transporttest"
 )
 
 // patience bounds every wait; only a failing test waits for it.
@@ -48,12 +49,7 @@ func newReplicas(t *testing.T) *replicas {
 	rs := &replicas{t: t, dir: t.TempDir(), initial: map[string]string{},
 		logs: map[string]*raftlog.Log[fsm.Result]{}, nodes: map[string]*Registrar{}}
 	for _, id := range []string{"n1", "n2", "n3"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		rs.initial[id] = l.Addr().String()
-		l.Close()
+		rs.initial[id] = transporttest.Address(t)
 	}
 	t.Cleanup(rs.end)
 	return rs

@@ -113,7 +113,7 @@ var lies = []fault{{"lying disks", func(r *run, _ *rand.Rand) func() {
 			continue
 		}
 		old[n] = filepath.Join(r.dir, n.id+"-old")
-		if err := errors.Join(os.RemoveAll(old[n]), os.CopyFS(old[n], os.DirFS(n.dir))); err != nil {
+		if err := photograph(old[n], n.dir); err != nil {
 			r.complain("harness", "%v", err)
 		}
 	}

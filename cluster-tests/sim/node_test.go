@@ -2,8 +2,10 @@ package sim
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -126,7 +128,7 @@ func (n *node) crash() {
 	n.mu.Lock()
 	n.dir = filepath.Join(n.r.dir, fmt.Sprintf("%s-%d", n.id, n.lives))
 	n.mu.Unlock()
-	if err := os.CopyFS(n.dir, os.DirFS(left)); err != nil {
+	if err := photograph(n.dir, left); err != nil {
 		n.r.complain("harness", "copy %s: %v", left, err)
 	}
 	n.r.zombies.Go(func() {
@@ -135,6 +137,43 @@ func (n *node) crash() {
 			n.r.complain("harness", "%v", err)
 		}
 	})
+}
+
+// photograph copies a directory that is being written to as it is at one moment: a copy in which one file is older than
+// another is nothing that a crash leaves behind. Read twice alike, nothing was written in between. Whoever writes is cut
+// off, and time stands still here, so it comes to an end.
+func photograph(to, from string) error {
+	for {
+		err := os.RemoveAll(to)
+		if err == nil {
+			err = os.CopyFS(to, os.DirFS(from))
+		}
+		var copied, now [sha256.Size]byte
+		if err == nil {
+			copied, err = sum(to)
+		}
+		if err == nil {
+			now, err = sum(from)
+		}
+		if errors.Is(err, fs.ErrNotExist) || err == nil && copied != now {
+			continue // a file was deleted meanwhile, or written to
+		}
+		return err
+	}
+}
+
+// sum tells directories apart that differ in any name or byte.
+func sum(dir string) (s [sha256.Size]byte, err error) {
+	h := sha256.New()
+	err = fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(filepath.Join(dir, path))
+		fmt.Fprintf(h, "%s %d %s", path, len(text), text)
+		return err
+	})
+	return [sha256.Size]byte(h.Sum(nil)), err
 }
 
 // stop ends the life in order.

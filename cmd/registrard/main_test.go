@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/registrard/registrard/transport/transporttest"
 )
 
 // running is a node of the program, in this process.
@@ -53,12 +55,7 @@ func startNode(t *testing.T, dir string, args ...string) *running {
 // startNodeTLS is startNode, asking with TLS where a configuration for it is given.
 func startNodeTLS(t *testing.T, dir string, config *tls.Config, args ...string) *running {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener.Close()
-	r := &running{t: t, address: listener.Addr().String(), dir: dir, exit: make(chan int, 1), out: &output{}}
+	r := &running{t: t, address: transporttest.Address(t), dir: dir, exit: make(chan int, 1), out: &output{}}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	go func() {

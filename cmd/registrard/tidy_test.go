@@ -29,6 +29,7 @@ var may = map[string][]string{
 	"log/memlog":        {"log"},
 	"log/leveldblog":    {"log", "log/disk", "github.com/hashicorp/go-hclog", "github.com/syndtr/goleveldb"},
 	"log/zklog":         {"log", "log/disk", "github.com/hashicorp/go-hclog", "github.com/go-zookeeper/zk"},
+	"log/zklog/zktest":  {"transport/transporttest"},
 	"log/raftlog":       {"cluster-tests/planted", "log", "log/disk", "log/raftlog/store", "transport", "github.com/hashicorp"},
 	"log/raftlog/store": {"log/disk", "github.com/hashicorp", "go.etcd.io/bbolt"},
 	"transport":         {"github.com/hashicorp"},

@@ -84,9 +84,14 @@ func halt(t *testing.T, b Backend) {
 
 	again := NewMachine()
 	again.FailOn(poison)
-	n.openOnly(again)
-	halted()
-	n.stop()
+	l, err := n.open(again)
+	if err == nil {
+		n.machine, n.Log = again, l
+		halted()
+		n.stop()
+	} else { // the log came to the command before it was open
+		wantErr(t, "open with a machine that fails", err, log.ErrHalted)
+	}
 
 	n.reopen()
 	got := n.machine.Entries()

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 
 	"github.com/registrard/registrard/log"
 	"github.com/registrard/registrard/log/logtest"
 	"github.com/registrard/registrard/log/raftlog"
 	"github.com/registrard/registrard/transport"
+	"github.com/registrard/registrard/transport/transporttest"
 )
 
 // patience bounds every wait; only a failing test waits for it.
@@ -53,9 +55,7 @@ func newCluster(t testing.TB, founders ...string) *cluster {
 		members: make(map[string]*member),
 	}
 	for _, id := range founders {
-		l := listen(t, "127.0.0.1:0")
-		c.initial[id] = l.Addr().String()
-		l.Close()
+		c.initial[id] = transporttest.Address(t)
 	}
 	t.Cleanup(c.stopAll)
 	return c
@@ -217,6 +217,9 @@ func (c *cluster) stop(id string) {
 func (c *cluster) stopAll() {
 	var stopping sync.WaitGroup
 	for id, m := range c.members {
+		if m.Log == nil {
+			continue // it was not opened any more
+		}
 		stopping.Go(func() {
 			if err := m.Close(); err != nil {
 				c.t.Errorf("close %s: %v", id, err)
@@ -283,6 +286,22 @@ func (c *cluster) tryLead(id string) (context.Context, error) {
 		if err == nil || ctx.Err() != nil || c.members[id].Err() != nil {
 			return reign, err
 		}
+	}
+}
+
+// stand has a member stand for election now.
+func (c *cluster) stand(id string) {
+	c.t.Helper()
+	to := c.members[id].peer
+	for other, by := range c.members {
+		if other == id {
+			continue
+		}
+		header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}
+		if err := by.peer.TimeoutNow(raft.ServerID(id), to.LocalAddr(), &raft.TimeoutNowRequest{RPCHeader: header}, new(raft.TimeoutNowResponse)); err != nil {
+			c.t.Fatal(err)
+		}
+		return
 	}
 }
 

@@ -96,7 +96,10 @@ func TestConformanceThree(t *testing.T) {
 	logtest.Run(t, logtest.Backend{
 		Storage: func(t testing.TB) func(log.StateMachine[result]) (log.Log[result], error) {
 			c := newCluster(t, "n1", "n2", "n3")
-			c.adjust = smallCommands
+			c.adjust = func(cfg *raftlog.Config) {
+				smallCommands(cfg)
+				slow(cfg)
+			}
 			return func(m log.StateMachine[result]) (log.Log[result], error) {
 				opened := make(chan error, 1)
 				var l *raftlog.Log[result]
@@ -114,6 +117,7 @@ func TestConformanceThree(t *testing.T) {
 				}
 				c.members["n1"] = &member{l, "n1", m.(*logtest.Machine), peer}
 				if l.Err() == nil {
+					c.stand("n1") // as nobody waits for its timeout here
 					c.tryLead("n1")
 				}
 				return &three{Log: l, c: c}, nil

@@ -1,6 +1,10 @@
 package raftlog
 
-import "context"
+import (
+	"context"
+
+	"github.com/hashicorp/raft"
+)
 
 // BreakDisk does what the first failed write does.
 func (l *Log[R]) BreakDisk(err error) { l.stores.guard.Fail(err) }
@@ -26,4 +30,9 @@ func LeavesReaders() bool {
 	l := &Log[struct{}]{reign: next, asking: &round{}}
 	l.confirm(ended)
 	return l.asking != nil
+}
+
+// NewWire is a transport as raft sees it.
+func NewWire(t raftTransport, sends func(uint64, raft.Server) bool) raft.Transport {
+	return wire{t, sends}
 }

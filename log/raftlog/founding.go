@@ -88,7 +88,9 @@ func found(ctx context.Context, cfg Config, id Identity, keep func(Identity) err
 			return keep(id)
 		}
 		slices.Sort(waiting)
-		if now := strings.Join(waiting, ", "); now != said || time.Since(saidAt) > foundingSay {
+		now := strings.Join(waiting, ", ")
+		cut := ctx.Err() != nil && said != "" // what the end of ctx has done to this round says nothing of the others
+		if !cut && (now != said || time.Since(saidAt) > foundingSay) {
 			cfg.Logger.Info("a new cluster starts once every initial member is there", "waiting", now)
 			said, saidAt = now, time.Now()
 		}

@@ -125,7 +125,7 @@ func TestFoundingNamesWhoIsMissing(t *testing.T) {
 func TestFoundersMustAgreeOnTheList(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, "n1", "n2")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	var opening sync.WaitGroup
 	for _, id := range []string{"n1", "n2"} {

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/registrard/registrard/log"
 	"github.com/registrard/registrard/log/raftlog"
 	"github.com/registrard/registrard/transport"
@@ -23,12 +21,7 @@ func slow(cfg *raftlog.Config) { cfg.HeartbeatTimeout = 2 * time.Second }
 func (c *cluster) depose() {
 	c.t.Helper()
 	c.cuts.isolate("n1", "n2", "n3")
-	n3, n2 := c.members["n3"], c.members["n2"]
-	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}
-	err := n3.peer.TimeoutNow("n2", n2.peer.LocalAddr(), &raft.TimeoutNowRequest{RPCHeader: header}, new(raft.TimeoutNowResponse))
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	c.stand("n2")
 	c.leaderAmong("n2")
 }
 
@@ -219,7 +212,10 @@ func TestAFencedLeaderIsReplaced(t *testing.T) {
 func TestAFollowerIsCaughtUpBySnapshot(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, "n1", "n2", "n3")
-	c.adjust = func(cfg *raftlog.Config) { cfg.SnapshotBytes, cfg.TrailingEntries = 4<<10, 1 }
+	c.adjust = func(cfg *raftlog.Config) {
+		cfg.SnapshotBytes, cfg.TrailingEntries = 4<<10, 1
+		slow(cfg)
+	}
 	c.startAll()
 	c.lead("n1")
 	c.agree(c.propose("first"))

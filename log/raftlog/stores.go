@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 
 	"github.com/hashicorp/raft"
 
@@ -35,6 +36,9 @@ func openStores(cfg Config, fail func(error)) (_ *stores, err error) {
 	if s.snapshots, err = store.OpenSnapshots(SnapshotsDir(cfg.Dir), retainedSnapshot, logger); err != nil {
 		return nil, err
 	}
+	var checking sync.WaitGroup
+	checking.Go(s.snapshots.CheckAhead)
+	defer checking.Wait()
 	if s.vote, err = store.OpenVote(VoteFile(cfg.Dir), s.guard); err != nil {
 		return nil, err
 	}
@@ -77,7 +81,7 @@ func (s *stores) begin(cfg Config, id Identity) error {
 		}
 		return nil // joined, and has heard nothing from the leader yet
 	}
-	return raft.BootstrapCluster(cfg.raft(), s.log, s.vote, s.snapshots, wire{cfg.Transport}, configuration(id.Members))
+	return raft.BootstrapCluster(cfg.raft(), s.log, s.vote, s.snapshots, cfg.Transport, configuration(id.Members))
 }
 
 // logs is the log store as raft sees it.
@@ -155,12 +159,4 @@ func (s *stores) contained(f func() error) (err error) {
 	}()
 	<-done
 	return err
-}
-
-// wire is the transport as raft sees it: without Close, which is the Log's to call.
-type wire struct{ raftTransport }
-
-type raftTransport interface {
-	raft.Transport
-	raft.WithPreVote
 }

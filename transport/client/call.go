@@ -57,6 +57,10 @@ func (c *Client) call(ctx context.Context, again repeat, method, path string, re
 				try, done = c.attended(ctx, node)
 			}
 			err := c.ask(try, node, method, path, body, into)
+			if again == always && errors.Is(err, log.ErrUncertain) && answered(err) {
+				perhaps = true
+				err = c.askBriefly(try, err, node, method, path, body, into)
+			}
 			done()
 			if err == nil {
 				c.prefer(node)
@@ -141,6 +145,18 @@ func (c *Client) ask(ctx context.Context, node, method, path string, body []byte
 	return nil
 }
 
+// askBriefly asks a node again that has just answered "perhaps", for as long as a node that can answer takes as a rule.
+// It may well have waited for a leader that is gone and have found another, and whoever is next may be the one that is
+// gone. The error is the first one where this try settles nothing.
+func (c *Client) askBriefly(ctx context.Context, first error, node, method, path string, body []byte, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, waiting)
+	defer cancel()
+	if err := c.ask(ctx, node, method, path, body, into); err == nil || !errors.Is(err, log.ErrUncertain) && !retryable(err) {
+		return err
+	}
+	return first
+}
+
 // send writes one request and waits for the head of its answer.
 func (c *Client) send(ctx context.Context, node, method, path string, body []byte) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, node+path, bytes.NewReader(body))
@@ -183,8 +199,9 @@ func refusal(node string, response *http.Response, text []byte) error {
 	return fmt.Errorf("%s answered %s, which is not registrard's way: %w", node, response.Status, wire.ErrRefused)
 }
 
-// learn asks for the members, once, and keeps their addresses beside the given ones. Without an answer those that are
-// known have to do, and the next call tries again.
+// learn asks for the members, once, and keeps their addresses beside the given ones. Who is behind what was seen already
+// is passed over: one that was removed, or has only just joined, may know nobody who is left. Without an answer those
+// that are known have to do, and the next call tries again.
 func (c *Client) learn(ctx context.Context) {
 	c.mu.Lock()
 	known := c.learned || c.askOnly
@@ -197,7 +214,7 @@ func (c *Client) learn(ctx context.Context) {
 		try, done := c.attended(ctx, node)
 		err := c.ask(try, node, http.MethodGet, "/v1/members?consistency=stale", nil, &members)
 		done()
-		if err != nil {
+		if err != nil || members.Index < c.Seen() {
 			continue
 		}
 		urls := slices.Clone(c.given)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
@@ -23,6 +22,7 @@ import (
 	"github.com/registrard/registrard/log"
 	"github.com/registrard/registrard/registrar"
 	"github.com/registrard/registrard/transport/httpapi/wire"
+	"github.com/registrard/registrard/transport/transporttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -108,6 +108,27 @@ func TestAskingAgainIsSafe(t *testing.T) {
 	}
 }
 
+// A node that says "perhaps" has waited for a leader that is gone, and may know of another: it is asked again before
+// one that may be the one that is gone.
+func TestWhoSaysPerhapsIsAskedAgainFirst(t *testing.T) {
+	asked := 0
+	follower := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/members" {
+			say(w, 200, wire.Members{Index: 7})
+			return
+		}
+		if asked++; asked == 1 {
+			fail(w, log.ErrUncertain)
+			return
+		}
+		say(w, 200, wire.Results{Index: 9, Results: []wire.Outcome{{Outcome: "changed"}}})
+	})
+	gone := scripted(t, func(http.ResponseWriter, *http.Request) { t.Error("the node that is gone was asked") })
+	if _, err := newClient(t, follower, gone).Apply(t.Context(), fsm.RemoveAgent{ID: "a1"}); err != nil || asked != 2 {
+		t.Errorf("%v after %d tries", err, asked)
+	}
+}
+
 // When time runs out, "perhaps" is said if any try may have happened, and "no" if none can have.
 func TestTruthWhenTimeRunsOut(t *testing.T) {
 	for _, c := range []struct {
@@ -147,14 +168,9 @@ func TestTruthWhenTimeRunsOut(t *testing.T) {
 
 // Nobody at the address: certainly no, and the words say so.
 func TestNobodyThere(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err = newClient(t, "http://"+listener.Addr().String()).Apply(ctx, fsm.RemoveAgent{ID: "a1"})
+	_, err := newClient(t, "http://"+transporttest.Address(t)).Apply(ctx, fsm.RemoveAgent{ID: "a1"})
 	if err == nil || errors.Is(err, log.ErrUncertain) {
 		t.Errorf("%v", err)
 	}
@@ -259,6 +275,39 @@ func TestWatchResumes(t *testing.T) {
 		if !errors.Is(err, wire.ErrExpired) {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// A node that is behind what the client has seen is not believed when it knows of nobody: who has only just joined has
+// an empty list, and who was removed an old one.
+func TestALaggardSaysNothingOfMembers(t *testing.T) {
+	var leads atomic.Bool
+	n2 := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/v1/members":
+			fail(w, registrar.ErrBusy)
+		case leads.Load():
+			say(w, 200, wire.Indexed{Index: 11})
+		default:
+			fail(w, log.ErrNotLeader)
+		}
+	})
+	var asked atomic.Int64
+	c := newClient(t, scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path != "/v1/members":
+			fail(w, log.ErrNotLeader)
+		case asked.Add(1) == 1:
+			say(w, 200, wire.Members{Index: 10, Members: []wire.Member{{ID: "n2", HTTPAddr: strings.TrimPrefix(n2, "http://")}}})
+		default: // from now on
+			say(w, 200, wire.Members{Index: 9})
+			leads.Store(true)
+		}
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := c.Resign(ctx, 1); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -25,18 +25,21 @@ const (
 	headerBy        = "Registrard-By"        // who asked
 )
 
-// While nobody is known to lead, a request waits here for as long as an election takes as a rule: whoever asks would
-// only ask again, and perhaps somebody who does not answer at all.
+// While nobody is known to lead, or this node has been elected and does not take writes yet, a request waits here for as
+// long as an election takes as a rule: whoever asks would only ask again, and perhaps somebody who does not answer at all.
 const (
 	electionPatience = time.Second
 	electionPause    = 10 * time.Millisecond // between two looks; one costs little
 )
 
-// elected waits until somebody is known to lead, and tells whether it is this node.
+// elected waits until this node leads or knows who else does, and tells whether it is this node.
 func (a *API) elected(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, electionPatience)
 	defer cancel()
-	for a.Registrar.Status().Leader == "" && ctx.Err() == nil {
+	for !a.Registrar.Leading() && ctx.Err() == nil {
+		if s := a.Registrar.Status(); s.Leader != "" && s.Leader != s.ID {
+			return false
+		}
 		select {
 		case <-time.After(electionPause):
 		case <-a.Registrar.Done():

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/registrard/registrard/transport/transporttest"
 )
 
 // patience bounds every wait, for a loaded machine is no fault.
@@ -69,12 +71,12 @@ func Start(t testing.TB, n int) *Ensemble {
 		t.Skip("ZooKeeper is not installed here (apt-get install zookeeper): ", err)
 	}
 	e := &Ensemble{}
-	ports := freePorts(t, 3*n)
+	free := ports(t, 3*n)
 	var quorum strings.Builder
 	for i := range n {
-		e.Servers = append(e.Servers, &Server{Addr: "127.0.0.1:" + ports[3*i], dir: t.TempDir()})
+		e.Servers = append(e.Servers, &Server{Addr: "127.0.0.1:" + free[3*i], dir: t.TempDir()})
 		if n > 1 {
-			fmt.Fprintf(&quorum, "server.%d=127.0.0.1:%s:%s\n", i+1, ports[3*i+1], ports[3*i+2])
+			fmt.Fprintf(&quorum, "server.%d=127.0.0.1:%s:%s\n", i+1, free[3*i+1], free[3*i+2])
 		}
 	}
 	for i, s := range e.Servers {
@@ -231,17 +233,12 @@ func await(t testing.TB, what string, ask func() bool) {
 	}
 }
 
-// freePorts asks the kernel for ports that nobody has.
-func freePorts(t testing.TB, n int) (ports []string) {
+// ports finds some that nobody has.
+func ports(t testing.TB, n int) (free []string) {
 	t.Helper()
 	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
-		_, port, _ := net.SplitHostPort(listener.Addr().String())
-		ports = append(ports, port)
+		_, port, _ := net.SplitHostPort(transporttest.Address(t))
+		free = append(free, port)
 	}
-	return ports
+	return free
 }

@@ -1,0 +1,51 @@
+package raftlog
+
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// wire is the transport as raft sees it: without Close, which is the Log's to call, and more patient with members
+// that are away.
+type wire struct {
+	raftTransport
+	sends func(term uint64, to raft.Server) bool // whether this leader of a term still has entries sent to a member
+}
+
+type raftTransport interface {
+	raft.Transport
+	raft.WithPreVote
+}
+
+// sendAgain is between two tries to send entries to a member that is away.
+const sendAgain = 50 * time.Millisecond
+
+// AppendEntries implements raft.Transport. After every call with entries that fails raft waits twice as long as after
+// the one before, up to ten seconds, and hears of nothing meanwhile: a member that was away for ten seconds would be
+// back for as long before it got anything. So a call that failed is made again here. Heartbeats are not held up: raft
+// makes them apart, and at most half a heartbeat timeout after one that failed.
+func (w wire) AppendEntries(id raft.ServerID, addr raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	for {
+		err := w.raftTransport.AppendEntries(id, addr, args, resp)
+		if err == nil || isHeartbeat(args) || !w.sends(args.Term, raft.Server{ID: id, Address: addr}) {
+			return err
+		}
+		time.Sleep(sendAgain)
+	}
+}
+
+// isHeartbeat tells a heartbeat by what it does not say, as the library does.
+func isHeartbeat(args *raft.AppendEntriesRequest) bool {
+	return len(args.Entries) == 0 && args.PrevLogEntry == 0 && args.PrevLogTerm == 0 && args.LeaderCommitIndex == 0
+}
+
+// sends tells whether this member leads in term and has the other for a member, at that address.
+func (l *Log[R]) sends(term uint64, to raft.Server) bool {
+	r := l.raft.Load()
+	if r == nil || r.State() != raft.Leader || r.CurrentTerm() != term {
+		return false
+	}
+	known, ok := l.find(string(to.ID))
+	return ok && known.Address == to.Address
+}

@@ -1,0 +1,31 @@
+package transporttest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+)
+
+var given sync.Map // addresses
+
+// Address finds an address on loopback that nobody listens on, and gives each out once. Its port is below those that
+// the kernel takes for outgoing connections, which would otherwise come between before somebody listens there.
+func Address(t testing.TB) string {
+	t.Helper()
+	for tries := 0; ; tries++ {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		if _, taken := given.LoadOrStore(address, true); taken {
+			continue
+		}
+		listener, err := net.Listen("tcp", address)
+		if err == nil {
+			listener.Close()
+			return address
+		}
+		if tries > 1000 {
+			t.Fatal(err)
+		}
+	}
+}
