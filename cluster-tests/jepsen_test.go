@@ -12,18 +12,8 @@ import (
 	"time"
 )
 
-// needsSoak keeps runs under faults out of make test while one violation that they find now and then is not explained:
-// docs/testing.md names it.
-func needsSoak(t *testing.T) {
-	t.Helper()
-	if os.Getenv("SOAK") == "" {
-		t.Skip("runs of real processes under faults are part of make soak: SOAK=1m go test ./cluster-tests")
-	}
-}
-
 // All faults, two at a time, for a short while: with the race detector, and each run another.
 func TestFaults(t *testing.T) {
-	needsSoak(t)
 	t.Parallel()
 	reportMissing(t)
 	o := options{nodes: 3, clients: 6, think: 10 * time.Millisecond, network: noNetwork() == "", disks: noDisks() == "", flags: []string{"--snapshot-bytes", "65536"}}
@@ -37,7 +27,6 @@ func TestFaults(t *testing.T) {
 
 // The same with agents that register and fall silent, so that the watchman writes too.
 func TestFaultsUnderLiveness(t *testing.T) {
-	needsSoak(t)
 	t.Parallel()
 	o := options{nodes: 3, clients: 6, think: 20 * time.Millisecond, network: noNetwork() == "", liveness: true, flags: []string{"--snapshot-bytes", "65536"}}
 	r := o.start(t)

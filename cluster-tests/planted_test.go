@@ -24,7 +24,6 @@ func plantedBinary(t testing.TB) string {
 // Each checker is shown a cluster with a bug that it is there to find. Without a bug the same program under the
 // same faults is clean.
 func TestPlantedBugsAreFound(t *testing.T) {
-	needsSoak(t)
 	program := plantedBinary(t)
 	undisturbed := func(r *run) { r.more(1000) }
 	// The leader is left alone with what it has not replicated yet, and has it replicated when the others are back.
