@@ -33,8 +33,8 @@ const twoElections = 2 * 2 * 300 * time.Millisecond
 
 // Members are added, removed, replaced after their death, and leadership is moved, round after round while clients
 // write, until no member is left of those that founded the cluster. Nothing acknowledged is lost and every answer is
-// true. How long a write waited, and which leaders lost their reign though nobody asked for it, is printed for each
-// kind of event; from a hundred rounds on a wait of more than two elections without a death is an error.
+// true. How long a write waited, and how many terms went by for which nobody had asked, is printed for each kind of
+// event; from a hundred rounds on a wait of more than two elections without a death is an error.
 func TestMembersComeAndGo(t *testing.T) {
 	t.Parallel()
 	rounds := churnRounds()
@@ -96,7 +96,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		k := ch.kinds[kind]
 		slices.Sort(k.waits)
 		longest := k.waits[len(k.waits)-1]
-		t.Logf("%-26s %4d times, the longest wait of a write: median %5d ms, worst %5d ms; %d leaders lost that nobody asked to go",
+		t.Logf("%-26s %4d times, the longest wait of a write: median %5d ms, worst %5d ms; %d terms more than asked for",
 			kind, len(k.waits), k.waits[len(k.waits)/2].Milliseconds(), longest.Milliseconds(), k.needless)
 		if rounds >= figuresFrom && kind != "the leader dies" && longest > twoElections {
 			t.Errorf("%s: a write waited %s, more than two elections of %s", kind, longest, twoElections/2)

@@ -1,6 +1,12 @@
 package log
 
-import "io"
+import (
+	"errors"
+	"io"
+)
+
+// ErrOtherLog: the directory belongs to another backend than the one that was asked.
+var ErrOtherLog = errors.New("another kind of log")
 
 // Stored says whose log it is that a backend has kept.
 type Stored struct {
@@ -9,7 +15,7 @@ type Stored struct {
 	Cluster string
 }
 
-// Visitor is shown what a stopped node keeps, each part once and in order. An error of its own ends the visit. A
+// Visitor is shown what a backend has kept, each part once and in order. An error of its own ends the visit. A
 // backend's Visit function does not change what it reads, and fails where anything is damaged, naming it.
 type Visitor interface {
 	// Snapshot is a snapshot that leads up to index, the oldest one first; newest says whether a restart would use it.

@@ -26,8 +26,8 @@ const (
 
 // checkBackend refuses flags that a backend has no use for: who gives them expects something that will not come.
 func (o serverOptions) checkBackend() error {
-	if o.backend != backendZooKeeper && o.zookeeper != (zookeeperOptions{}) {
-		return usage("--zookeeper and what begins with it go with --log zookeeper")
+	if err := o.checkZooKeeper(); err != nil {
+		return err
 	}
 	switch o.backend {
 	case backendRaft:
@@ -39,8 +39,7 @@ func (o serverOptions) checkBackend() error {
 		if len(o.initialMembers) > 0 || o.join != "" {
 			return usage("members of --log zookeeper meet there: --initial-members and --join go with --log raft")
 		}
-		_, err := o.zookeeperLog(nil)
-		return err
+		return nil
 	case backendLevelDB:
 		if o.dataDir == "" {
 			return usage("--data-dir is required")
@@ -91,19 +90,46 @@ func (o serverOptions) openLog(ctx context.Context, sockets *sockets, registry *
 	}
 }
 
-// restoreLog makes a log that begins with a snapshot, in an empty directory.
-func (o serverOptions) restoreLog(index uint64, state io.WriterTo) (cluster string, err error) {
-	if o.backend == backendLevelDB {
-		return leveldblog.Restore(leveldblog.Config{ID: o.id, Dir: o.dataDir}, index, state)
+// checkRestore refuses flags by which no log can be restored.
+func (o serverOptions) checkRestore() error {
+	switch {
+	case o.backend != backendRaft && o.backend != backendLevelDB && o.backend != backendZooKeeper:
+		return usage("--log %q is not one of raft, leveldb, zookeeper", o.backend)
+	case o.dataDir == "" && o.backend != backendZooKeeper:
+		return usage("--data-dir is required")
 	}
-	return raftlog.Restore(raftlog.Config{ID: o.id, Dir: o.dataDir}, o.raftAddr, index, state)
+	return o.checkZooKeeper()
 }
 
-// visitLog shows what a stopped node keeps, whatever its backend.
-func visitLog(dir string, v log.Visitor) (log.Stored, error) {
-	stored, err := raftlog.Visit(dir, v)
-	if errors.Is(err, raftlog.ErrOtherLog) {
-		return leveldblog.Visit(dir, v)
+// restoreLog makes a log that begins with a snapshot, where there is nothing yet.
+func (o serverOptions) restoreLog(ctx context.Context, index uint64, state io.WriterTo) (cluster string, err error) {
+	switch o.backend {
+	case backendLevelDB:
+		return leveldblog.Restore(leveldblog.Config{ID: o.id, Dir: o.dataDir}, index, state)
+	case backendZooKeeper:
+		config, err := o.zookeeperLog(nil)
+		if err != nil {
+			return "", err
+		}
+		return zklog.Restore(ctx, config, index, state)
+	default:
+		return raftlog.Restore(raftlog.Config{ID: o.id, Dir: o.dataDir}, o.raftAddr, index, state)
 	}
-	return stored, err
+}
+
+// visitLog shows what the node in a directory keeps, whatever its backend, or an ensemble where one is named.
+func (o serverOptions) visitLog(ctx context.Context, v log.Visitor) (stored log.Stored, err error) {
+	if o.zookeeper.servers == "" {
+		if stored, err = raftlog.Visit(o.dataDir, v); !errors.Is(err, log.ErrOtherLog) {
+			return stored, err
+		}
+		if stored, err = leveldblog.Visit(o.dataDir, v); !errors.Is(err, log.ErrOtherLog) {
+			return stored, err
+		}
+	}
+	config, err := o.zookeeperPlace()
+	if err != nil {
+		return stored, err
+	}
+	return zklog.Visit(ctx, config, v)
 }

@@ -109,12 +109,16 @@ func (p *progress) Write(b []byte) (int, error) {
 }
 
 func restoreCommand() *cobra.Command {
-	var id, dir, raftAddr, backend string
+	var o serverOptions
 	c := &cobra.Command{
 		Use:   "restore FILE --id ID --data-dir DIR",
 		Short: "Make a new registry of a backup",
 		Long: `Make a new registry of a backup, in an empty directory: nothing is ever overwritten. With --log raft it is a new cluster
-of one member, which others join; with --log leveldb it is a single node. Start it with registrard serve.
+of one member, which others join; with --log leveldb it is a single node; with --log zookeeper it is on the ensemble, below
+a path that holds nothing yet, and the directory may be left out. Start it with registrard serve.
+
+A restore that is interrupted leaves nothing that serve would take for a registry. On ZooKeeper, run it again: it begins
+anew. Elsewhere take another directory.
 
 The records are those of the backup, and so is the digest. Nothing that the old cluster gave out is valid in the new
 one: it has another id, its index is a thousand million ahead, the next master's epoch a million, and watchers must
@@ -122,19 +126,18 @@ read the registry anew. The old cluster must not go on beside it.`,
 		Args: arguments(cobra.ExactArgs(1)),
 	}
 	f := c.Flags()
-	f.StringVar(&id, "id", "", "name of the member for all time")
-	f.StringVar(&dir, "data-dir", "", "empty directory, made if need be")
-	f.StringVar(&raftAddr, "raft-addr", "127.0.0.1:7051", "where the member will replicate, host:port")
-	f.StringVar(&backend, "log", backendRaft, "where the log is to be kept: raft or leveldb")
+	f.StringVar(&o.id, "id", "", "name of the member for all time")
+	f.StringVar(&o.dataDir, "data-dir", "", "empty directory, made if need be")
+	f.StringVar(&o.raftAddr, "raft-addr", "127.0.0.1:7051", "where the member will replicate, host:port")
+	f.StringVar(&o.backend, "log", backendRaft, "where the log is to be kept: raft, leveldb or zookeeper")
+	o.zookeeper.flags(f)
 	environment(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		switch {
-		case id == "":
+		if o.id == "" {
 			return usage("--id is required")
-		case dir == "":
-			return usage("--data-dir is required")
-		case backend != backendRaft && backend != backendLevelDB:
-			return usage("--log %q is not one of raft, leveldb", backend)
+		}
+		if err := o.checkRestore(); err != nil {
+			return err
 		}
 		from := c.InOrStdin()
 		if args[0] != "-" {
@@ -149,14 +152,24 @@ read the registry anew. The old cluster must not go on beside it.`,
 		if err != nil {
 			return fmt.Errorf("%s: %w", args[0], err)
 		}
-		o := serverOptions{id: id, dataDir: dir, raftAddr: raftAddr, backend: backend}
-		cluster, err := o.restoreLog(about.Index, state)
+		cluster, err := o.restoreLog(c.Context(), about.Index, state)
 		if err != nil {
 			return err
 		}
-		c.Printf("%d agents, digest %s\n%s is the only member of the new cluster %s, at index %d; start it with: registrard serve --id %s --data-dir %s --log %s ...\n",
-			about.Agents[0]+about.Agents[1]+about.Agents[2], about.Digest, id, cluster, about.Index, id, dir, backend)
+		c.Printf("%d agents, digest %s\nThe new cluster %s is at index %d; start its first member with: registrard serve --id %s%s --log %s ...\n",
+			about.Agents[0]+about.Agents[1]+about.Agents[2], about.Digest, cluster, about.Index, o.id, o.where(), o.backend)
 		return nil
 	}
 	return c
+}
+
+// where is the flags of a serve that say where the log is.
+func (o serverOptions) where() (flags string) {
+	if o.dataDir != "" {
+		flags += " --data-dir " + o.dataDir
+	}
+	if o.zookeeper.servers != "" {
+		flags += " --zookeeper " + o.zookeeper.servers
+	}
+	return flags
 }

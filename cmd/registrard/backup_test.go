@@ -11,11 +11,25 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/registrard/registrard/log/zklog/zktest"
 )
 
 // A registry moves from one backend to the next by backups and says the same all the way. ROUNDTRIP_AGENTS=50000 makes
 // it a large one.
 func TestRoundTrip(t *testing.T) {
+	roundTrip(t, map[string][]string{}, backendLevelDB, backendRaft, backendLevelDB, backendRaft)
+}
+
+// The same by a ZooKeeper server.
+func TestRoundTripByZooKeeper(t *testing.T) {
+	where := zktest.Start(t, 1).Addresses()[0]
+	roundTrip(t, map[string][]string{backendZooKeeper: {"--zookeeper", where + "/round/trip"}}, backendZooKeeper, backendLevelDB, backendRaft)
+}
+
+// roundTrip goes from a new registry on Raft over backends; flags are what each needs beside a directory.
+func roundTrip(t *testing.T, flags map[string][]string, backends ...string) {
 	agents := 2000
 	if n, err := strconv.Atoi(os.Getenv("ROUNDTRIP_AGENTS")); err == nil {
 		agents = n
@@ -30,7 +44,8 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(out)
 	}
 	digest := digestOf(t, n)
-	for hop, backend := range []string{backendLevelDB, backendRaft, backendLevelDB, backendRaft} {
+	began := time.Now()
+	for hop, backend := range backends {
 		name := fmt.Sprintf("hop-%d-%s", hop, backend)
 		file, to := filepath.Join(dir, name+".backup"), filepath.Join(dir, name)
 		if status, out, errOut := n.command("", "backup", file); status != exitDone || !strings.Contains(out, digest) {
@@ -45,13 +60,14 @@ func TestRoundTrip(t *testing.T) {
 				t.Fatalf("inspect %s: %d\n%s%s", what, status, out, errOut)
 			}
 		}
-		if status, out, errOut := offline("restore", file, "--id", "n1", "--data-dir", to, "--log", backend, "--raft-addr", "127.0.0.1:0"); status != exitDone || !strings.Contains(out, digest) {
+		restore := append([]string{"restore", file, "--id", "n1", "--data-dir", to, "--log", backend, "--raft-addr", "127.0.0.1:0"}, flags[backend]...)
+		if status, out, errOut := offline(restore...); status != exitDone || !strings.Contains(out, digest) {
 			t.Fatalf("restore: %d\n%s%s", status, out, errOut)
 		}
-		if status, _, errOut := offline("restore", file, "--id", "n1", "--data-dir", to, "--log", backend); status != exitFailed || !strings.Contains(errOut, "is not empty") {
+		if status, _, errOut := offline(restore...); status != exitFailed || !strings.Contains(errOut, "is not empty") {
 			t.Errorf("restore again: %d %s", status, errOut)
 		}
-		n = startNode(t, to, "serve", "--id", "n1", "--log", backend)
+		n = startNode(t, to, append([]string{"serve", "--id", "n1", "--log", backend}, flags[backend]...)...)
 		if got := digestOf(t, n); got != digest {
 			t.Fatalf("%s: digest %s, was %s", name, got, digest)
 		}
@@ -62,6 +78,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("%s: %s", name, errOut)
 		}
 	}
+	t.Logf("%d agents round %d backends in %s", agents, len(backends), time.Since(began).Round(time.Millisecond))
 }
 
 // offline runs a command that talks to nobody.

@@ -16,6 +16,9 @@ func (o serverOptions) healing(err error) error {
 	case o.alone || len(o.initialMembers) == 1 || o.backend == backendLevelDB:
 		return fmt.Errorf("%w; nothing was changed; keep %s, and restore a backup into an empty directory: "+
 			"registrard restore --id %s --data-dir NEW-DIR BACKUP", err, o.dataDir, o.id)
+	case o.backend == backendZooKeeper:
+		return fmt.Errorf("%w; nothing was changed; keep what the ensemble holds, and restore a backup below another path: "+
+			"registrard restore --id %s --log zookeeper --zookeeper SERVERS/NEW-PATH BACKUP", err, o.id)
 	default:
 		return fmt.Errorf("%w; nothing was changed; keep %s, and replace this member: registrard members remove %s "+
 			"--address http://OTHER && registrard serve --id NEW-ID --data-dir NEW-DIR --join http://OTHER (without other "+

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,14 +21,19 @@ import (
 func inspectCommand() *cobra.Command {
 	var output string
 	var entries bool
+	var o serverOptions
 	c := &cobra.Command{
 		Use:   "inspect DIR|FILE",
-		Short: "Look inside a stopped node's directory, or a backup",
+		Short: "Look inside a stopped node's directory, a ZooKeeper ensemble, or a backup",
 		Long: `Look inside a stopped node's directory, whatever its log is kept in, or a backup: whose it is, its snapshots, its log,
 and the registry that a restart would come to. Every checksum is verified; damage is named, and the exit status is then 1.
-Nothing is changed. Entries at the end of a Raft log may not have been committed.`,
-		Args: arguments(cobra.ExactArgs(1)),
+Nothing is changed. Entries at the end of a Raft log may not have been committed.
+
+A log on ZooKeeper is read from the ensemble, while nodes run or not. The directory of a node that had one says where that
+is; --zookeeper says it instead of it, or without any directory.`,
+		Args: arguments(cobra.MaximumNArgs(1)),
 	}
+	o.zookeeper.placeFlags(c.Flags())
 	c.Flags().BoolVar(&entries, "entries", false, "every entry of the log too, one line each")
 	c.Flags().StringVarP(&output, "output", "o", "table", "table for people, json for programs, one object a line")
 	environment(c)
@@ -36,14 +42,24 @@ Nothing is changed. Entries at the end of a Raft log may not have been committed
 			return usage("--output %q is neither table nor json", output)
 		}
 		i := &inspection{out: c.OutOrStdout(), json: output == "json", entries: entries, registry: fsm.New()}
+		if len(args) == 0 {
+			if o.zookeeper.servers == "" {
+				return usage("what to look at? a directory, a backup, or --zookeeper")
+			}
+			return i.log(c.Context(), "ZOOKEEPER", o.zookeeper.servers, o)
+		}
 		info, err := os.Stat(args[0])
 		if err != nil {
 			return err
 		}
 		if !info.IsDir() {
+			if o.zookeeper != (zookeeperOptions{}) {
+				return usage("%s is a file, and --zookeeper goes with a directory, or alone", args[0])
+			}
 			return i.file(args[0])
 		}
-		return i.directory(args[0])
+		o.dataDir = args[0]
+		return i.log(c.Context(), "DIRECTORY", o.dataDir, o)
 	}
 	return c
 }
@@ -91,9 +107,9 @@ func describe(out *table, a fsm.About) {
 	out.row("chain", a.Chain)
 }
 
-// directory is a stopped node's.
-func (i *inspection) directory(dir string) error {
-	stored, err := visitLog(dir, i)
+// log is what a backend has kept, in a stopped node's directory or in an ensemble.
+func (i *inspection) log(ctx context.Context, kind, place string, o serverOptions) error {
+	stored, err := o.visitLog(ctx, i)
 	if err != nil {
 		return err
 	}
@@ -104,7 +120,7 @@ func (i *inspection) directory(dir string) error {
 	if i.json {
 		err = i.line(struct {
 			Backend    string        `json:"log"`
-			Node       string        `json:"node"`
+			Node       string        `json:"node,omitzero"`
 			Cluster    string        `json:"cluster"`
 			Snapshots  []uint64      `json:"snapshots"`
 			First      uint64        `json:"first_entry"`
@@ -115,7 +131,7 @@ func (i *inspection) directory(dir string) error {
 		}{stored.Backend, stored.Node, stored.Cluster, i.indexes(), i.first, i.last, i.commands, i.operations, describeSnapshot(about)})
 		return errors.Join(err, i.unread)
 	}
-	out := newTable(i.out, "DIRECTORY", dir)
+	out := newTable(i.out, kind, place)
 	out.row("log", stored.Backend)
 	out.row("node", stored.Node)
 	out.row("cluster", stored.Cluster)

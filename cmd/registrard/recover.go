@@ -2,12 +2,15 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/registrard/registrard/fsm"
+	"github.com/registrard/registrard/log"
+	"github.com/registrard/registrard/log/raftlog"
 )
 
 func recoverCommand() *cobra.Command {
@@ -46,15 +49,15 @@ million, and watchers must read the registry anew. Members that are found again 
 
 func (o serverOptions) recover(c *cobra.Command, dir string, lost bool) error {
 	survivor := &inspection{out: io.Discard, registry: fsm.New()}
-	stored, err := visitLog(dir, survivor)
+	stored, err := raftlog.Visit(dir, survivor)
+	if errors.Is(err, log.ErrOtherLog) {
+		return usage("%w: there is no majority of members to lose", err)
+	}
 	if err == nil {
 		err = survivor.unread
 	}
 	if err != nil {
 		return err
-	}
-	if stored.Backend != o.backend {
-		return usage("%s holds a %s log, of one node: there is no majority to lose", dir, stored.Backend)
 	}
 	if survivor.last == 0 && len(survivor.snapshots) == 0 {
 		return usage("%s holds nothing of cluster %s: this member had heard nothing yet", dir, stored.Cluster)
@@ -80,7 +83,7 @@ func (o serverOptions) recover(c *cobra.Command, dir string, lost bool) error {
 			"the others acknowledged after the last entry above would be gone. Make sure that they never run again.\n", o.id, o.dataDir)
 		return errSaid
 	}
-	cluster, err := o.restoreLog(about.Index, state)
+	cluster, err := o.restoreLog(c.Context(), about.Index, state)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/registrard/registrard/log"
 	"github.com/registrard/registrard/log/disk"
 )
 
@@ -40,7 +41,7 @@ func readIdentity(dir string) (id identity, err error) {
 	}
 	switch {
 	case id.Log != backend:
-		return id, fmt.Errorf("directory %s holds another kind of log, not a leveldb one", dir)
+		return id, fmt.Errorf("%w: directory %s does not hold a %s one", log.ErrOtherLog, dir, backend)
 	case id.Format != identityFormat:
 		return id, fmt.Errorf("%s has format %d, this program reads %d", path, id.Format, identityFormat)
 	}

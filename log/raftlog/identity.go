@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/registrard/registrard/log"
 	"github.com/registrard/registrard/log/disk"
 )
 
@@ -26,9 +27,6 @@ func VoteFile(dir string) string     { return filepath.Join(dir, voteName) }
 func SnapshotsDir(dir string) string { return dir }
 
 const identityFormat = 1
-
-// ErrOtherLog: the directory belongs to another backend.
-var ErrOtherLog = errors.New("another kind of log")
 
 // Identity says whose directory it is. It is read before any store is opened.
 type Identity struct {
@@ -57,7 +55,7 @@ func ReadIdentity(dir string) (Identity, error) {
 		return Identity{}, err
 	}
 	if id.Log != "" {
-		return Identity{}, fmt.Errorf("%w: directory %s holds a %s log, not a raft one", ErrOtherLog, dir, id.Log)
+		return Identity{}, fmt.Errorf("%w: directory %s holds a %s log, not a raft one", log.ErrOtherLog, dir, id.Log)
 	}
 	if id.Format != identityFormat {
 		return Identity{}, fmt.Errorf("%s has format %d, this program reads %d", path, id.Format, identityFormat)

@@ -82,29 +82,48 @@ type blobReader struct {
 	ref  blobRef
 	next int
 	rest []byte
+	err  error // why a part could not be read; a machine need not repeat it
 }
 
-func (s *session) readBlob(ref blobRef) io.Reader { return &blobReader{s: s, ref: ref} }
+func (s *session) readBlob(ref blobRef) *blobReader { return &blobReader{s: s, ref: ref} }
 
 func (r *blobReader) Read(b []byte) (int, error) {
 	for len(r.rest) == 0 {
 		if r.next == r.ref.Parts {
 			return 0, io.EOF
 		}
-		name := partNode(r.ref.Name, r.next)
-		data, _, err := r.s.get(name)
-		if err != nil {
-			return 0, fmt.Errorf("read %s: %w", r.s.path(name), err)
+		if r.err == nil {
+			r.rest, r.err = r.s.readPart(r.ref.Name, r.next)
 		}
-		if len(data) < 4 || binary.BigEndian.Uint32(data) != partSum(r.ref.Name, r.next, data[4:]) {
-			return 0, disk.Damaged(r.s.path(name), "checksum does not match")
+		if r.err != nil {
+			return 0, r.err
 		}
-		r.rest = data[4:]
 		r.next++
 	}
 	n := copy(b, r.rest)
 	r.rest = r.rest[n:]
 	return n, nil
+}
+
+func (s *session) readPart(blob string, part int) ([]byte, error) {
+	name := partNode(blob, part)
+	data, _, err := s.get(name)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", s.path(name), err)
+	}
+	if len(data) < 4 || binary.BigEndian.Uint32(data) != partSum(blob, part, data[4:]) {
+		return nil, disk.Damaged(s.path(name), "checksum does not match")
+	}
+	return data[4:], nil
+}
+
+// replaced is the head now, when a part was not found of the snapshot that an earlier head names: a leader has put
+// another in its place since. Where none has, the snapshot is damaged.
+func (s *session) replaced(snapshot blobRef, why error) (now head, err error) {
+	if now, _, err = s.head(); err == nil && now.Snapshot == snapshot {
+		err = disk.Damaged(s.path(blobsNode+"/"+snapshot.Name), "%w", why)
+	}
+	return now, err
 }
 
 func (s *session) removeBlob(name string) error {
@@ -136,15 +155,10 @@ func (s *session) tidy(h head) error {
 			number, _, _ := strings.Cut(rest, "-")
 			index, err := strconv.ParseUint(number, 10, 64)
 			if err == nil && index >= h.Tail && index >= h.Keep && index <= h.Last {
-				data, _, err := s.get(entryNode(index))
+				wanted, err = s.names(index, name)
 				if err != nil {
-					return fmt.Errorf("read entry %d: %w", index, err)
+					return err
 				}
-				e, err := decodeEntry(index, data)
-				if err != nil {
-					return disk.Damaged(s.entry(index), "%w", err)
-				}
-				wanted = e.blob().Name == name
 			}
 		}
 		if wanted {
@@ -155,4 +169,21 @@ func (s *session) tidy(h head) error {
 		}
 	}
 	return nil
+}
+
+// names tells whether a blob holds the command of the entry at index.
+func (s *session) names(index uint64, blob string) (bool, error) {
+	data, _, err := s.get(entryNode(index))
+	if errors.Is(err, zk.ErrNoNode) {
+		_, err = s.dropped(index, err)
+		return false, err
+	}
+	if err != nil {
+		return false, fmt.Errorf("read entry %d: %w", index, err)
+	}
+	e, err := decodeEntry(index, data)
+	if err != nil {
+		return false, disk.Damaged(s.entry(index), "%w", err)
+	}
+	return e.blob().Name == blob, nil
 }

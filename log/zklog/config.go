@@ -50,13 +50,21 @@ const (
 
 // Validate says everything that is wrong.
 func (c Config) Validate() error {
+	var who error
+	if c.ID == "" {
+		who = errors.New("zookeeper log: no member id")
+	}
+	return errors.Join(who, c.validatePlace())
+}
+
+// validatePlace is of all but the member's id, which who only reads has no need for.
+func (c Config) validatePlace() error {
 	var problems []error
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
 			problems = append(problems, fmt.Errorf(format, args...))
 		}
 	}
-	check(c.ID != "", "zookeeper log: no member id")
 	check(len(c.Servers) > 0, "zookeeper log: no servers")
 	check(c.Root == "" || validRoot(c.Root), "zookeeper log: %q is not a path such as /registrard", c.Root)
 	check(c.Auth == "" || strings.Index(c.Auth, ":") > 0, "zookeeper log: the credentials are not USER:PASSWORD")

@@ -35,6 +35,7 @@
 //	blobs/NAME/PART      a command or snapshot that is too large for one node (blob.go)
 //	members/m-ID         who runs; ephemeral
 //	candidates/ID-SEQ    the queue for leadership; ephemeral, in the order in which they came
+//	restoring            a Restore is not finished; there is no identity then, and no member takes what is there for a log
 //
 // A blob is written first and counts once something names it: an entry, or the head. What nothing names is removed by the
 // next leader. Entries are dropped up to the snapshot before the last, a few at a time; a member that is further
@@ -49,5 +50,6 @@
 // The client library has its own; its calls wait while there is no connection and return when the session has ended.
 //
 // Where does a new line go? How the library is tamed: session.go, link.go. What is in a node: nodes.go, blob.go,
-// identity.go. What an error means to a caller: propose.go. The order of things: work.go, rule.go.
+// identity.go. What an error means to a caller: propose.go. The order of things: work.go, rule.go. What is done
+// without a member: offline.go.
 package zklog

@@ -27,3 +27,10 @@ func (l *Log[R]) crash() {
 	s.hangUp()
 	_ = l.Close()
 }
+
+// candidateOf is the node that a member leads by.
+func candidateOf(l *Log[result]) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head.Candidate
+}

@@ -1,6 +1,7 @@
 package zklog
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -9,11 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-zookeeper/zk"
 
+	"github.com/registrard/registrard/log"
 	"github.com/registrard/registrard/log/disk"
 )
 
@@ -31,6 +34,36 @@ const (
 
 // found makes the root where it is missing, and says which cluster it is of.
 func (s *session) found() (cluster string, err error) {
+	if err := s.makeRoot(); err != nil {
+		return "", err
+	}
+	for {
+		if cluster, err = s.identify(); !errors.Is(err, zk.ErrNoNode) {
+			return cluster, err
+		}
+		_, ops, err := s.foundation(head{Tail: 1, Keep: 1})
+		if err != nil {
+			return "", err
+		}
+		ops = append(ops, s.create(blobsNode, nil))
+		err = s.insist(func() error {
+			_, err := s.conn.Multi(ops...)
+			return err
+		})
+		if errors.Is(err, zk.ErrNodeExists) { // by somebody else just now, or by an attempt whose answer was lost
+			if there, _, e := s.watch(identityNode); e != nil || !there {
+				return "", cmp.Or(e, s.noLog("holds something else than a log: name another root"))
+			}
+			continue
+		}
+		if err != nil {
+			return "", s.explain("found a log below "+s.cfg.Root, err)
+		}
+	}
+}
+
+// makeRoot makes the root where it is missing, and what is missing above it. What is read after it is no older than it.
+func (s *session) makeRoot() error {
 	at := ""
 	for _, name := range strings.Split(s.cfg.Root[1:], "/") {
 		at += "/" + name
@@ -42,52 +75,56 @@ func (s *session) found() (cluster string, err error) {
 			if there, _, e := s.conn.Exists(at); e == nil && there {
 				continue // somebody else's, who lets us in further down
 			}
-			return "", s.explain("make "+at, err)
+			return s.explain("make "+at, err)
 		}
 	}
-	if err := s.sync(); err != nil {
+	return s.sync()
+}
+
+// identify says which cluster the root is of; the error is zk.ErrNoNode where it is nobody's.
+func (s *session) identify() (cluster string, err error) {
+	data, _, err := s.get(identityNode)
+	if err != nil {
+		return "", s.explain("read "+s.path(identityNode), err)
+	}
+	var id identity
+	if err := decodeDocument(s.path(identityNode), data, &id); err != nil {
 		return "", err
 	}
-	for {
-		data, _, err := s.get(identityNode)
-		if err == nil {
-			var id identity
-			if err := decodeDocument(s.path(identityNode), data, &id); err != nil {
-				return "", err
-			}
-			if id.Log != backend || id.Format != identityFormat {
-				return "", fmt.Errorf("%s holds a %s log of format %d, this program reads format %d", s.cfg.Root, id.Log, id.Format, identityFormat)
-			}
-			return id.Cluster, nil
-		}
-		if !errors.Is(err, zk.ErrNoNode) {
-			return "", s.explain("read "+s.path(identityNode), err)
-		}
-		id, err := encodeDocument(identity{Format: identityFormat, Log: backend, Cluster: rand.Text()})
-		if err != nil {
-			return "", err
-		}
-		h, err := encodeDocument(head{Tail: 1, Keep: 1})
-		if err != nil {
-			return "", err
-		}
-		ops := []any{s.create(identityNode, id), s.create(headNode, h)}
-		for _, name := range []string{logNode, blobsNode, membersNode, candidatesNode} {
-			ops = append(ops, s.create(name, nil))
-		}
-		err = s.insist(func() error {
-			_, err := s.conn.Multi(ops...)
-			return err
-		})
-		if errors.Is(err, zk.ErrNodeExists) { // by somebody else just now, or by an attempt whose answer was lost
-			if there, _, e := s.watch(identityNode); e != nil || !there {
-				return "", errors.Join(e, fmt.Errorf("%s holds something else than a log: name another root", s.cfg.Root))
-			}
-			continue
-		}
-		if err != nil {
-			return "", s.explain("found a log below "+s.cfg.Root, err)
-		}
+	if id.Log != backend || id.Format != identityFormat {
+		return "", fmt.Errorf("%s holds a %s log of format %d, this program reads format %d", s.cfg.Root, id.Log, id.Format, identityFormat)
+	}
+	return id.Cluster, nil
+}
+
+// foundation is what makes a root that of a new cluster, in one request; the node of the blobs is not among it.
+func (s *session) foundation(h head) (cluster string, ops []any, err error) {
+	cluster = rand.Text()
+	whose, err := encodeDocument(identity{Format: identityFormat, Log: backend, Cluster: cluster})
+	if err != nil {
+		return "", nil, err
+	}
+	state, err := encodeDocument(h)
+	if err != nil {
+		return "", nil, err
+	}
+	ops = []any{s.create(identityNode, whose), s.create(headNode, state)}
+	for _, name := range []string{logNode, membersNode, candidatesNode} {
+		ops = append(ops, s.create(name, nil))
+	}
+	return cluster, ops, nil
+}
+
+// noLog says what is wrong with a root that has no identity: that its restore is not finished, or else.
+func (s *session) noLog(otherwise string) error {
+	there, _, err := s.watch(restoringNode)
+	switch {
+	case err != nil:
+		return err
+	case there:
+		return fmt.Errorf("%s holds a restore that is not finished: restore again, which begins anew, or name another root", s.cfg.Root)
+	default:
+		return fmt.Errorf("%s %s", s.cfg.Root, otherwise)
 	}
 }
 
@@ -178,29 +215,42 @@ func (s *session) appear(process string, patient bool) error {
 
 // membership is kept on this member's disk, where it has a directory.
 type membership struct {
-	Format  int    `json:"format"`
-	Log     string `json:"log"`
-	Node    string `json:"node_id"`
-	Cluster string `json:"cluster_id"`
-	Root    string `json:"root"`
+	Format  int      `json:"format"`
+	Log     string   `json:"log"`
+	Node    string   `json:"node_id"`
+	Cluster string   `json:"cluster_id"`
+	Root    string   `json:"root"`
+	Servers []string `json:"servers,omitempty"` // as they were named the last time
 }
+
+// readMembership fails with fs.ErrNotExist where there is none.
+func readMembership(dir string) (kept membership, err error) {
+	if err := disk.ReadDocument(membershipFile(dir), &kept); err != nil {
+		return kept, err
+	}
+	if kept.Log != backend {
+		return kept, fmt.Errorf("%w: directory %s does not hold a %s one", log.ErrOtherLog, dir, backend)
+	}
+	return kept, nil
+}
+
+func membershipFile(dir string) string { return filepath.Join(dir, "identity.json") }
 
 // remember notes which cluster this member is of, and refuses another one than the time before.
 func remember(cfg Config, cluster string) error {
-	path := filepath.Join(cfg.Dir, "identity.json")
-	var kept membership
-	err := disk.ReadDocument(path, &kept)
+	kept, err := readMembership(cfg.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return disk.WriteDocument(path, membership{Format: identityFormat, Log: backend, Node: cfg.ID, Cluster: cluster, Root: cfg.Root})
 	case err != nil:
 		return err
-	case kept.Log != backend:
-		return fmt.Errorf("directory %s holds another kind of log, not a %s one", cfg.Dir, backend)
 	case kept.Node != cfg.ID:
 		return fmt.Errorf("directory %s belongs to node %q, not to %q", cfg.Dir, kept.Node, cfg.ID)
 	case kept.Cluster != cluster:
 		return fmt.Errorf("%s on this ensemble is of cluster %s, and this member of %s", cfg.Root, cluster, kept.Cluster)
+	case kept.Root == cfg.Root && slices.Equal(kept.Servers, cfg.Servers):
+		return nil
 	}
-	return nil
+	return disk.WriteDocument(membershipFile(cfg.Dir), membership{
+		Format: identityFormat, Log: backend, Node: cfg.ID, Cluster: cluster, Root: cfg.Root, Servers: cfg.Servers,
+	})
 }

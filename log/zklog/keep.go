@@ -82,10 +82,13 @@ func (l *Log[R]) snapshot(s *session) {
 		return
 	}
 	l.running.Go(func() {
-		ref, err := s.writeSnapshot(fmt.Sprintf("s-%020d-%s", index, rand.Text()), index, state)
+		ref, err := s.writeSnapshot(snapshotName(index), index, state)
 		k.written <- snapshotOutcome{ref, err}
 	})
 }
+
+// snapshotName is of a blob that nobody else writes.
+func snapshotName(index uint64) string { return fmt.Sprintf("s-%020d-%s", index, rand.Text()) }
 
 func (s *session) writeSnapshot(name string, index uint64, state io.WriterTo) (ref blobRef, err error) {
 	defer func() {

@@ -24,6 +24,7 @@ const (
 	blobsNode      = "blobs"
 	membersNode    = "members"
 	candidatesNode = "candidates"
+	restoringNode  = "restoring"
 )
 
 func entryNode(index uint64) string      { return fmt.Sprintf("%s/%020d", logNode, index) }
@@ -79,6 +80,9 @@ func (s *session) head() (h head, changed <-chan zk.Event, err error) {
 		data, stat, changed, err = s.conn.GetW(path)
 		return err
 	})
+	if errors.Is(err, zk.ErrNoNode) {
+		return h, nil, disk.Damaged(path, "it is missing") // it was made with the identity, which was there
+	}
 	if err != nil {
 		return h, nil, fmt.Errorf("read %s: %w", path, err)
 	}
@@ -161,6 +165,15 @@ func (s *session) readEntry(index uint64) (e entry, err error) {
 		e.command = command.Bytes()
 	}
 	return e, nil
+}
+
+// dropped is the head now, when an entry was not found that an earlier head tells of: a leader has dropped it since. Where
+// none has, the log has lost it.
+func (s *session) dropped(index uint64, why error) (now head, err error) {
+	if now, _, err = s.head(); err == nil && now.Keep <= index {
+		err = disk.Damaged(s.entry(index), "%w", why)
+	}
+	return now, err
 }
 
 // sequence is the part of a candidate's name that ZooKeeper appended.

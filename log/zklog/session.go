@@ -90,6 +90,44 @@ func begin(ctx context.Context, cfg Config) (*session, error) {
 	return s, nil
 }
 
+// reach begins a session, of which begun is told, and waits until a server has granted it. It fails when ctx ends.
+func reach(ctx context.Context, cfg Config, begun func(*session)) (*session, error) {
+	const say = 10 * time.Second
+	for {
+		s, err := begin(ctx, cfg)
+		if err != nil { // names that are not known now may be later
+			cfg.Logger.Warn("the ZooKeeper ensemble cannot be looked up, trying again", "servers", cfg.Servers, "error", err)
+			select {
+			case <-time.After(time.Second):
+				continue
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}
+		begun(s)
+		for waiting := true; waiting; {
+			select {
+			case <-s.heard:
+				waiting = false
+			case <-time.After(say):
+				cfg.Logger.Warn("waiting for the ZooKeeper ensemble", "servers", cfg.Servers)
+			case <-s.Done():
+				waiting = false
+			}
+		}
+		if cfg.Auth != "" && s.Err() == nil {
+			err = s.insist(func() error { return s.conn.AddAuth("digest", []byte(cfg.Auth)) })
+		}
+		if err == nil && s.Err() == nil {
+			return s, nil
+		}
+		s.finish(err)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
 // finish ends the session and returns once nothing of it is left here.
 func (s *session) finish(cause error) {
 	s.end(cause)

@@ -203,7 +203,8 @@ func (l *Log[R]) catchUp(s *session, h head) error {
 			break
 		}
 		var err error
-		if applied < h.Snapshot.Index && (applied == 0 || applied+1 < h.Keep) {
+		restoring := applied < h.Snapshot.Index && (applied == 0 || applied+1 < h.Keep)
+		if restoring {
 			err = l.restore(s, h.Snapshot)
 		} else {
 			var entries []entry
@@ -219,14 +220,14 @@ func (l *Log[R]) catchUp(s *session, h head) error {
 		case s.Err() != nil:
 			return context.Cause(s)
 		case errors.Is(err, zk.ErrNoNode): // dropped while it was read, or lost
-			newer, _, e := s.head()
-			if e != nil {
-				return e
+			if restoring {
+				h, err = s.replaced(h.Snapshot, err)
+			} else {
+				h, err = s.dropped(l.position()+1, err)
 			}
-			if at := l.position(); newer.Snapshot == h.Snapshot && at+1 >= newer.Keep {
-				return disk.Damaged(s.entry(at+1), "%w", err)
+			if err != nil {
+				return err
 			}
-			h = newer
 		default:
 			return err
 		}
@@ -279,11 +280,14 @@ func (s *session) readEntries(from, to uint64) ([]entry, error) {
 }
 
 // restore replaces the machine's state by a snapshot. What was proposed for an entry before it may be in it.
-func (l *Log[R]) restore(s *session, ref blobRef) (err error) {
-	if err := l.machine.Restore(s.readBlob(ref)); err != nil {
-		if s.Err() == nil && !errors.Is(err, zk.ErrNoNode) {
-			err = disk.Damaged(s.path(blobsNode+"/"+ref.Name), "restore the snapshot at index %d: %w", ref.Index, err)
-		}
+func (l *Log[R]) restore(s *session, ref blobRef) error {
+	blob := s.readBlob(ref)
+	err := l.machine.Restore(blob)
+	if blob.err != nil {
+		return blob.err
+	}
+	if err != nil { // it is what was written, so another session would change nothing
+		l.halt(fmt.Sprintf("at the snapshot of index %d", ref.Index), err)
 		return err
 	}
 	l.mu.Lock()

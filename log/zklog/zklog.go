@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/registrard/registrard/log"
 	"github.com/registrard/registrard/log/disk"
@@ -106,44 +105,13 @@ func Open[R any](ctx context.Context, cfg Config, m log.StateMachine[R]) (_ *Log
 	}
 }
 
-// reach begins a session and waits until a server has granted it. It fails when the Log ends.
+// reach begins this Log's next session. It fails when the Log ends.
 func (l *Log[R]) reach() (*session, error) {
-	const say = 10 * time.Second
-	for {
-		s, err := begin(l.ctx, l.cfg)
-		if err != nil { // names that are not known now may be later
-			l.cfg.Logger.Warn("the ZooKeeper ensemble cannot be looked up, trying again", "servers", l.cfg.Servers, "error", err)
-			select {
-			case <-time.After(time.Second):
-				continue
-			case <-l.ctx.Done():
-				return nil, context.Cause(l.ctx)
-			}
-		}
+	return reach(l.ctx, l.cfg, func(s *session) {
 		l.mu.Lock()
 		l.session = s
 		l.mu.Unlock()
-		for waiting := true; waiting; {
-			select {
-			case <-s.heard:
-				waiting = false
-			case <-time.After(say):
-				l.cfg.Logger.Warn("waiting for the ZooKeeper ensemble", "servers", l.cfg.Servers)
-			case <-s.Done():
-				waiting = false
-			}
-		}
-		if l.cfg.Auth != "" && s.Err() == nil {
-			err = s.insist(func() error { return s.conn.AddAuth("digest", []byte(l.cfg.Auth)) })
-		}
-		if err == nil && s.Err() == nil {
-			return s, nil
-		}
-		s.finish(err)
-		if l.ctx.Err() != nil {
-			return nil, context.Cause(l.ctx)
-		}
-	}
+	})
 }
 
 // Lead implements log.Log.
