@@ -1,10 +1,7 @@
 package raftlog
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -87,7 +84,13 @@ func (m *machine[R]) Snapshot() (raft.FSMSnapshot, error) {
 	written := func(size uint64) {
 		m.change(func() { m.size, m.grown = size, m.grown-min(covers, m.grown) })
 	}
-	return &image{applied: m.applied, state: state, written: written}, nil
+	return &image{applied: m.applied, state: state, written: written, latest: m.latest}, nil
+}
+
+func (m *machine[R]) latest() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.applied
 }
 
 // Restore implements raft.FSM.
@@ -178,56 +181,6 @@ func (m *machine[R]) until(ctx context.Context, condition func() bool) error {
 		}
 	}
 }
-
-// A snapshot in raft's file is this header and then what the machine wrote. Raft knows the index of the last
-// entry, but not of the last that carried a command.
-const snapshotMagic = "raftlog\x01"
-
-// OpenSnapshot reads the header of a snapshot as it is in the snapshot store, and returns the index of the
-// last command in it and the machine's own bytes.
-func OpenSnapshot(r io.Reader) (applied uint64, state io.Reader, err error) {
-	var header [len(snapshotMagic) + 8]byte
-	if _, err := io.ReadFull(r, header[:]); err != nil {
-		return 0, nil, fmt.Errorf("snapshot header: %w", err)
-	}
-	if string(header[:len(snapshotMagic)]) != snapshotMagic {
-		return 0, nil, errors.New("snapshot header: not one that this program writes")
-	}
-	return binary.BigEndian.Uint64(header[len(snapshotMagic):]), r, nil
-}
-
-// image is a snapshot that is being written.
-type image struct {
-	applied uint64
-	state   io.WriterTo
-	written func(size uint64) // called once it is on disk
-}
-
-// Persist implements raft.FSMSnapshot, in a goroutine of its own.
-func (i *image) Persist(sink raft.SnapshotSink) error {
-	counted := &counter{w: sink}
-	if err := i.write(counted); err != nil {
-		return errors.Join(err, sink.Cancel())
-	}
-	if err := sink.Close(); err != nil {
-		return err
-	}
-	i.written(counted.n)
-	return nil
-}
-
-func (i *image) write(sink io.Writer) error {
-	w := bufio.NewWriterSize(sink, 1<<20)
-	w.WriteString(snapshotMagic) // bufio keeps the error for Flush
-	w.Write(binary.BigEndian.AppendUint64(nil, i.applied))
-	if _, err := i.state.WriteTo(w); err != nil {
-		return err
-	}
-	return w.Flush()
-}
-
-// Release implements raft.FSMSnapshot.
-func (i *image) Release() {}
 
 // counter counts what passes.
 type counter struct {
