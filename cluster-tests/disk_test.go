@@ -1,6 +1,7 @@
 package clustertests
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 // disks gives each node a file system of its own, ext4 in a file: it can be full, stand still, and lose what was
@@ -148,7 +151,8 @@ func (d *disks) fill(id string) (free func()) {
 		}
 	}
 	return func() {
-		if err := os.Remove(name); err != nil {
+		// Made durable, or the loss of power that comes next may bring it back.
+		if err := errors.Join(os.Remove(name), disk.SyncDir(filepath.Dir(name))); err != nil {
 			d.t.Error(err)
 		}
 	}

@@ -233,7 +233,8 @@ func (r *run) nemesis(own []fault, rng *rand.Rand) {
 func (r *run) supervisor(ctx context.Context, _ int, _ *rand.Rand) {
 	for wait(ctx, 100*time.Millisecond) {
 		for _, node := range r.c.members() {
-			if node.running() || node.down.Load() { // in this order: a fault says so before it kills
+			// In this order: a fault says so before it kills, and after it has started the node again.
+			if node.running() || node.down.Load() || node.running() {
 				continue
 			}
 			if time.Now().UnixNano() > node.excused.Load() {
