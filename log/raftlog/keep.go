@@ -64,7 +64,10 @@ func (l *Log[R]) Snapshot(ctx context.Context) error {
 		}
 		_, err := l.fly(ctx, func(n *raft.Raft) raft.Future { return n.Snapshot() })
 		switch {
-		case err == nil, errors.Is(err, raft.ErrNothingNewToSnapshot):
+		case err == nil:
+			return nil
+		case errors.Is(err, raft.ErrNothingNewToSnapshot):
+			l.machine.change(func() { l.machine.grown = 0 }) // all of it was cut off again
 			return nil
 		case l.reason() != nil:
 			return l.reason()

@@ -21,7 +21,7 @@ type machine[R any] struct {
 	mu      sync.Mutex
 	applied uint64        // last entry that carried a command
 	reached uint64        // every command up to here is applied
-	grown   uint64        // bytes of commands since the last snapshot
+	grown   uint64        // bytes by which the log has grown since the last snapshot
 	size    uint64        // bytes of the last snapshot
 	moved   chan struct{} // closed at the next change of the above; nil while nobody waits
 	err     error         // why nothing reaches the machine any more
@@ -148,13 +148,16 @@ func (m *machine[R]) await(ctx context.Context, index uint64) (applied uint64, e
 	return m.applied, err
 }
 
-// awaitGrowth returns once a snapshot is due: commands of more than limit bytes and of more than half the last
-// snapshot's size have come since. Replaying a command takes longer than reading its record from a snapshot.
+// grow notes that the log takes so many bytes more than its commands.
+func (m *machine[R]) grow(bytes uint64) { m.change(func() { m.grown += bytes }) }
+
+// awaitGrowth returns once a snapshot is due: the log has grown by more than limit bytes and by more than half the last
+// snapshot's size since. Replaying a command takes longer than reading its record from a snapshot.
 func (m *machine[R]) awaitGrowth(ctx context.Context, limit uint64) error {
 	return m.until(ctx, func() bool { return m.grown > max(limit, m.size/2) })
 }
 
-// growth is how many bytes of commands came since the last snapshot, and the last entry of them.
+// growth is by how many bytes the log has grown since the last snapshot, and the last entry that carried a command.
 func (m *machine[R]) growth() (bytes, applied uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -94,6 +94,7 @@ func Open[R any](ctx context.Context, cfg Config, m log.StateMachine[R]) (_ *Log
 		return nil, err
 	}
 	l.stores.emptied = l.emptied
+	l.stores.cut = func() { l.machine.grow(uint64(cfg.SegmentBytes)) } // the log goes on in another file of that size
 	id = *l.identity.Load()
 	if err := l.stores.begin(cfg, id); err != nil {
 		return nil, err

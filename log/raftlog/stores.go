@@ -21,6 +21,8 @@ type stores struct {
 	snapshots *store.Snapshots
 	// emptied, when set, is told that the whole log was deleted, from within the call.
 	emptied func()
+	// cut, when set, is told that entries at the log's end were deleted.
+	cut func()
 }
 
 // openStores opens everything and checks that it belongs together. fail is called, once, when a write fails
@@ -104,11 +106,20 @@ func (l logs) GetLog(index uint64, e *raft.Log) error {
 
 // DeleteRange implements raft.LogStore.
 func (l logs) DeleteRange(low, high uint64) error {
+	last, err := l.log.LastIndex()
+	if err != nil {
+		return err
+	}
 	if err := l.LogStore.DeleteRange(low, high); err != nil {
 		return err
 	}
-	if last, err := l.log.LastIndex(); err == nil && last == 0 && l.emptied != nil {
+	now, err := l.log.LastIndex()
+	switch {
+	case err != nil || now == last:
+	case now == 0 && l.emptied != nil:
 		l.emptied()
+	case now > 0 && l.cut != nil:
+		l.cut()
 	}
 	return nil
 }
