@@ -81,7 +81,7 @@ func onDisks(t *testing.T, c *Cluster) {
 	if why := noDisks(); why != "" {
 		t.Skip(why)
 	}
-	c.disks = newDisks(t, 512)
+	c.disks = newDisks(t, 2048) // a log that is cut short begins another file of 64 MiB
 }
 
 // pulse is a client that writes without a pause.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -87,7 +88,19 @@ func (m *machine[R]) Snapshot() (raft.FSMSnapshot, error) {
 	written := func(size uint64) {
 		m.change(func() { m.size, m.grown = size, m.grown-min(covers, m.grown) })
 	}
-	return &image{applied: m.applied, state: state, written: written}, nil
+	return &image{applied: m.applied, state: state, written: written, busy: m.stirring()}, nil
+}
+
+// stirring tells, each time that it is asked, whether a command was applied since the time before.
+func (m *machine[R]) stirring() func() bool {
+	var seen uint64
+	return func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		stirred := m.applied != seen
+		seen = m.applied
+		return stirred
+	}
 }
 
 // Restore implements raft.FSM.
@@ -194,6 +207,7 @@ type image struct {
 	applied uint64
 	state   io.WriterTo
 	written func(size uint64) // called once it is on disk
+	busy    func() bool       // whether commands are being applied meanwhile
 }
 
 // Persist implements raft.FSMSnapshot, in a goroutine of its own.
@@ -210,13 +224,33 @@ func (i *image) Persist(sink raft.SnapshotSink) error {
 }
 
 func (i *image) write(sink io.Writer) error {
-	w := bufio.NewWriterSize(sink, 1<<20)
+	w := bufio.NewWriterSize(&resting{to: sink, busy: i.busy, since: time.Now()}, sliceSize)
 	w.WriteString(snapshotMagic) // bufio keeps the error for Flush
 	w.Write(binary.BigEndian.AppendUint64(nil, i.applied))
 	if _, err := i.state.WriteTo(w); err != nil {
 		return err
 	}
 	return w.Flush()
+}
+
+// sliceSize bytes of a snapshot take one to two milliseconds to make.
+const sliceSize = 1 << 18
+
+// resting rests after each slice, while it is busy elsewhere, for as long as the slice took: a large state would otherwise
+// keep a processor and the disk from those who write for seconds.
+type resting struct {
+	to    io.Writer
+	busy  func() bool
+	since time.Time
+}
+
+func (r *resting) Write(p []byte) (int, error) {
+	n, err := r.to.Write(p)
+	if r.busy() {
+		time.Sleep(time.Since(r.since))
+	}
+	r.since = time.Now()
+	return n, err
 }
 
 // Release implements raft.FSMSnapshot.
