@@ -79,4 +79,3 @@ func (r *relay) cut() (mend func()) {
 	r.passes = passes
 	return func() { close(passes) }
 }
-

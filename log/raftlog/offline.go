@@ -58,8 +58,8 @@ func (s *stores) beginWith(members raft.Configuration, index uint64, state io.Wr
 	if err != nil {
 		return err
 	}
-	alone := func() bool { return false } // nobody else is at work here
-	return (&image{applied: index, state: state, written: func(uint64) {}, busy: alone}).Persist(sink)
+	still := func() uint64 { return 0 } // nothing is applied meanwhile
+	return (&image{applied: index, state: state, written: func(uint64) {}, latest: still}).Persist(sink)
 }
 
 // Visit shows what the stopped member in dir keeps. Opening the log mends what a crash has left, so a copy of it is
