@@ -128,13 +128,6 @@ func TestSlowConnections(t *testing.T) {
 	c, node, before := flooded(t)
 	heads := append(node.dial(t, 333, ""), node.dial(t, 333, "GET /v1/status HTTP/1.1\r\n")...)
 	bodies := node.dial(t, 334, "POST /v1/operations HTTP/1.1\r\nHost: node\r\nContent-Length: 16777216\r\n\r\n")
-	await(t, "all are there", func() error {
-		now, err := node.held()
-		if err == nil && now.descriptors < before.descriptors+1000 {
-			err = fmt.Errorf("%+v", now)
-		}
-		return err
-	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var dripping sync.WaitGroup
 	dripping.Go(func() {
@@ -291,7 +284,7 @@ func TestFullQueue(t *testing.T) {
 	var calling sync.WaitGroup
 	for i := range callers {
 		calling.Go(func() {
-			for n := 0; n < 4 || f.busy.Load() == 0 && n < 100; n++ {
+			for n := 0; n < 4 || f.busy.Load() == 0 && n < 20; n++ {
 				role := fmt.Sprintf("queued-%d-%d", i, n)
 				operation := `{"kind":"weights.update","args":{"weights":[{"role":"` + role + `","weight":2}]}}`
 				yes := f.applied(t, []byte(`{"operations":[`+strings.Repeat(operation+",", 9_999)+operation+`]}`))
