@@ -95,18 +95,18 @@ func Open[R any](ctx context.Context, cfg Config, m log.StateMachine[R]) (_ *Log
 	}
 	l.stores.emptied = l.emptied
 	l.stores.cut = func() { l.machine.grow(uint64(cfg.SegmentBytes)) } // the log goes on in another file of that size
-	id = *l.identity.Load()
-	if err := l.stores.begin(cfg, id); err != nil {
+	settled := *l.identity.Load() // a copy: hellos read what is kept
+	if err := l.stores.begin(cfg, settled); err != nil {
 		return nil, err
 	}
-	if !id.Ready {
-		id.Ready = true
-		if err := l.keepIdentity(id); err != nil {
+	if !settled.Ready {
+		settled.Ready = true
+		if err := l.keepIdentity(settled); err != nil {
 			return nil, err
 		}
 	}
 	cfg.Transport.OnMeet(l.met)
-	cfg.Transport.SetCluster(id.Cluster)
+	cfg.Transport.SetCluster(settled.Cluster)
 	if err := l.start(); err != nil {
 		return nil, err
 	}
