@@ -83,6 +83,7 @@ type Transport interface {
 
 func (c Config) withDefaults() Config {
 	c.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, 300*time.Millisecond)
+	c.SegmentBytes = cmp.Or(c.SegmentBytes, 64<<20)
 	c.SnapshotBytes = cmp.Or(c.SnapshotBytes, 128<<20)
 	c.TrailingEntries = cmp.Or(c.TrailingEntries, 256)
 	c.MaxCommand = cmp.Or(c.MaxCommand, 32<<20)

@@ -95,7 +95,7 @@ func Open[R any](ctx context.Context, cfg Config, m log.StateMachine[R]) (_ *Log
 	}
 	l.stores.emptied = l.emptied
 	l.stores.cut = func() { l.machine.grow(uint64(cfg.SegmentBytes)) } // the log goes on in another file of that size
-	settled := *l.identity.Load() // a copy: hellos read what is kept
+	settled := *l.identity.Load()                                      // a copy: hellos read what is kept
 	if err := l.stores.begin(cfg, settled); err != nil {
 		return nil, err
 	}

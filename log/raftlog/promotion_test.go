@@ -1,6 +1,7 @@
 package raftlog_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -73,6 +74,11 @@ func TestALearnerThatConfirmsItsPromotionAtOnceIsCounted(t *testing.T) {
 	c.join("n4")
 	eventually(t, "n4 is a voter", func() bool { return n4().Voter })
 	eventually(t, "that is committed", func() bool { s := n1.Status(); return s.Commit == s.Last })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := n1.ReadIndex(ctx); err != nil {
+		t.Errorf("a read, before anything more is proposed: %v", err)
+	}
 	if held == 0 {
 		t.Error("raft was not held, and nothing is proved")
 	}

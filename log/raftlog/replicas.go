@@ -165,13 +165,23 @@ func (l *Log[R]) tend(r *reign) {
 
 // promote makes a voter of a learner. What the learner confirms before raft counts it among the voters, raft forgets,
 // and that may be the very entry that makes it one. Where its vote is needed nothing more would be committed until
-// somebody proposes, so an entry follows that it confirms as a voter.
+// somebody proposes, so a barrier follows that it confirms as a voter. Barriers reach no machine, and readers and members
+// that start wait for what is committed to reach theirs: the same configuration once more does.
 func (l *Log[R]) promote(ctx context.Context, s raft.Server) error {
-	return l.configure(ctx, func(n *raft.Raft) raft.IndexFuture {
-		promoted := n.AddVoter(s.ID, s.Address, 0, enqueueTimeout)
-		n.Barrier(enqueueTimeout) // raft's loop has taken the change in, so this comes after it; nobody needs its answer
+	add := func(n *raft.Raft) raft.IndexFuture { return n.AddVoter(s.ID, s.Address, 0, enqueueTimeout) }
+	var barrier raft.Future
+	err := l.configure(ctx, func(n *raft.Raft) raft.IndexFuture {
+		promoted := add(n)
+		barrier = n.Barrier(enqueueTimeout) // raft's loop has taken the change in, so this comes after it
 		return promoted
 	})
+	if err == nil {
+		_, err = l.fly(ctx, func(*raft.Raft) raft.Future { return barrier })
+	}
+	if err == nil {
+		err = l.configure(ctx, add)
+	}
+	return err
 }
 
 // ready tells whether a learner is there and has nearly all that is committed.

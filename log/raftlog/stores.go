@@ -115,7 +115,7 @@ func (l logs) DeleteRange(low, high uint64) error {
 	}
 	now, err := l.log.LastIndex()
 	switch {
-	case err != nil || now == last:
+	case err != nil || now >= last: // shortened at the front, and perhaps appended to meanwhile
 	case now == 0 && l.emptied != nil:
 		l.emptied()
 	case now > 0 && l.cut != nil:

@@ -211,10 +211,11 @@ func (c *Client) learn(ctx context.Context) {
 	}
 	for _, node := range c.order() {
 		var members wire.Members
+		seen := c.Seen() // what is seen while the node answers it need not know
 		try, done := c.attended(ctx, node)
 		err := c.ask(try, node, http.MethodGet, "/v1/members?consistency=stale", nil, &members)
 		done()
-		if err != nil || members.Index < c.Seen() {
+		if err != nil || members.Index < seen {
 			continue
 		}
 		urls := slices.Clone(c.given)
