@@ -40,6 +40,7 @@ var makeBuildDir = sync.OnceValue(func() (err error) {
 var (
 	build        = sync.OnceValues(func() (string, error) { return compile("registrard", "-race") })
 	buildPlain   = sync.OnceValues(func() (string, error) { return compile("plain") })
+	buildNext    = sync.OnceValues(func() (string, error) { return compile("next", "-tags", "nextformat") })
 	buildPlanted = sync.OnceValues(func() (string, error) { return compile("planted", "-tags", "planted") })
 )
 

@@ -280,6 +280,7 @@ type Status struct {
 	Index  uint64 `json:"index"`
 	Digest string `json:"digest"`
 	Chain  string `json:"chain"`
+	Format uint64 `json:"format"`
 	Agents struct {
 		Admitted int `json:"admitted"`
 	} `json:"agents"`

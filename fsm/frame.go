@@ -12,12 +12,9 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// firstFormat is what every member has ever read; Format is the newest that this program reads. An operation
-// raises a State's format from one to the other once all members can follow.
-const (
-	firstFormat = 1
-	Format      = 1
-)
+// FirstFormat is what every member has ever read. An operation raises a State's format from there to Format, once all
+// members can follow.
+const FirstFormat = 1
 
 // Proposal is one operation as it travels: what is asked, and what it takes to ask it again.
 type Proposal struct {
@@ -129,7 +126,7 @@ func Join(h Head, batches ...Batch) []byte {
 	buf := bytes.NewBuffer(make([]byte, 0, size))
 	e := newEncoder(buf)
 	_ = e.EncodeArrayLen(3) // a bytes.Buffer takes everything
-	_ = e.EncodeUint(firstFormat)
+	_ = e.EncodeUint(FirstFormat)
 	_ = e.object(&h)
 	_ = e.EncodeArrayLen(ops)
 	for _, b := range batches {

@@ -44,7 +44,7 @@ type totals struct {
 // newState returns an empty State.
 func newState() *State {
 	return &State{
-		totals: totals{format: firstFormat},
+		totals: totals{format: FirstFormat},
 		phases: [3]table[*Agent]{
 			newTable[*Agent](sectionAdmitted), newTable[*Agent](sectionUnreachable), newTable[*Agent](sectionGone),
 		},

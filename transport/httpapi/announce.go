@@ -41,12 +41,12 @@ func (a *API) Announce(ctx context.Context, self wire.Member) {
 	}
 }
 
-// settle has a leader listed with the address at which it now is, and those forgotten who are members no more: who had
-// one removed may not have come to that.
+// settle has a leader listed with the address at which it now is, those forgotten who are members no more, for who had
+// one removed may not have come to that, and the format raised.
 func (a *API) settle(ctx context.Context, self wire.Member) error {
 	replicas, ok := a.Registrar.Replicas()
 	if !ok {
-		return nil
+		return a.raise(ctx, []log.Replica{{ID: self.ID}}, self.ID)
 	}
 	members, err := replicas.List(ctx)
 	if err != nil {
@@ -64,7 +64,28 @@ func (a *API) settle(ctx context.Context, self wire.Member) error {
 			return replicas.Add(ctx, log.Replica{ID: self.ID, Addr: self.RaftAddr})
 		}
 	}
-	return nil
+	return a.raise(ctx, members, self.ID)
+}
+
+// raise lets newer forms of operations be written once every member has announced that it reads them.
+func (a *API) raise(ctx context.Context, members []log.Replica, by string) error {
+	state := a.Registrar.State()
+	reads := uint64(fsm.Format)
+	for _, m := range members {
+		announced, ok := state.Member(m.ID)
+		if !ok {
+			return nil
+		}
+		reads = min(reads, announced.Format)
+	}
+	if reads <= state.Format() {
+		return nil
+	}
+	_, err := a.propose(ctx, fsm.RaiseFormat{Format: reads}, by)
+	if err == nil {
+		a.logger.Info("every member reads a newer format, which is written from now on", "format", reads)
+	}
+	return err
 }
 
 func (a *API) announce(ctx context.Context, leader string, self wire.Member) error {

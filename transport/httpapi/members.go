@@ -63,7 +63,7 @@ func (a *API) postMember(w http.ResponseWriter, r *http.Request) error {
 	if err := body(r, &request); err != nil {
 		return err
 	}
-	announce := fsm.AnnounceMember{ID: request.ID, RaftAddr: request.RaftAddr, HTTPAddr: request.HTTPAddr, Format: cmp.Or(request.Format, fsm.Format)}
+	announce := fsm.AnnounceMember{ID: request.ID, RaftAddr: request.RaftAddr, HTTPAddr: request.HTTPAddr, Format: cmp.Or(request.Format, fsm.FirstFormat)}
 	if err := fsm.Check(announce); err != nil {
 		return badRequest("%s", err)
 	}
@@ -79,6 +79,10 @@ func (a *API) postMember(w http.ResponseWriter, r *http.Request) error {
 	replicas, err := a.replicas()
 	if err != nil {
 		return err
+	}
+	if format := a.Registrar.State().Format(); announce.Format < format {
+		return message{fmt.Sprintf("member %s reads formats up to %d, and this registry has come to %d: it needs a newer program",
+			request.ID, announce.Format, format), wire.ErrRefused}
 	}
 	if err := replicas.Add(r.Context(), log.Replica{ID: request.ID, Addr: request.RaftAddr}); err != nil {
 		return err
