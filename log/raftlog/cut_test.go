@@ -1,10 +1,12 @@
 package raftlog_test
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/registrard/registrard/log/raftlog"
@@ -15,7 +17,7 @@ import (
 func TestFilesOfALogThatIsCutAgainAndAgainStayFew(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, "n1", "n2", "n3")
-	c.adjust = func(cfg *raftlog.Config) { cfg.SnapshotBytes, cfg.TrailingEntries = 2<<20, 1 } // two files
+	c.adjust = func(cfg *raftlog.Config) { cfg.SegmentBytes, cfg.TrailingEntries = 0, 1 } // a snapshot is due after two files
 	c.startAll()
 	const rounds = 16
 	for round := range rounds {
@@ -42,5 +44,36 @@ func TestFilesOfALogThatIsCutAgainAndAgainStayFew(t *testing.T) {
 	}
 	if got := c.agree(c.propose("last")); slices.Contains(got, "by n1 alone") {
 		t.Errorf("the members hold %q", got)
+	}
+}
+
+// A log that loses its front to a snapshot while it is appended to has not been cut: its files do not grow by that.
+func TestCompactionUnderWritesIsNoGrowth(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, "n1")
+	c.adjust = func(cfg *raftlog.Config) { cfg.SegmentBytes, cfg.TrailingEntries = 0, 1 }
+	c.startAll()
+	c.lead("n1")
+	n1 := c.members["n1"]
+	ctx, stop := context.WithCancel(t.Context())
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	defer stop()
+	for range 4 {
+		writing.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := n1.Propose(ctx, []byte("one")); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 50 {
+		if err := n1.Snapshot(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if grown := n1.Grown(); grown > 1<<20 {
+			t.Fatalf("the log has grown by %d bytes since the last snapshot", grown)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package raftlog
 import (
 	"context"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
@@ -32,7 +33,13 @@ func LeavesReaders() bool {
 	return l.asking != nil
 }
 
+// Grown is by how many bytes the log has grown since the last snapshot.
+func (l *Log[R]) Grown() uint64 {
+	grown, _ := l.machine.growth()
+	return grown
+}
+
 // NewWire is a transport as raft sees it.
 func NewWire(t raftTransport, sends func(uint64, raft.Server) bool) raft.Transport {
-	return wire{t, sends}
+	return wire{t, sends, hclog.NewNullLogger()}
 }

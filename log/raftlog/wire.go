@@ -3,6 +3,7 @@ package raftlog
 import (
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
@@ -10,7 +11,8 @@ import (
 // that are away.
 type wire struct {
 	raftTransport
-	sends func(term uint64, to raft.Server) bool // whether this leader of a term still has entries sent to a member
+	sends  func(term uint64, to raft.Server) bool // whether this leader of a term still has entries sent to a member
+	logger hclog.Logger
 }
 
 type raftTransport interface {
@@ -26,10 +28,16 @@ const sendAgain = 50 * time.Millisecond
 // back for as long before it got anything. So a call that failed is made again here. Heartbeats are not held up: raft
 // makes them apart, and at most half a heartbeat timeout after one that failed.
 func (w wire) AppendEntries(id raft.ServerID, addr raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	for {
+	for tries := 1; ; tries++ {
 		err := w.raftTransport.AppendEntries(id, addr, args, resp)
+		if err == nil && tries > 1 {
+			w.logger.Info("a member that was away takes entries again", "member", id, "tries", tries)
+		}
 		if err == nil || isHeartbeat(args) || !w.sends(args.Term, raft.Server{ID: id, Address: addr}) {
 			return err
+		}
+		if tries == 1 {
+			w.logger.Warn("a member takes no entries, trying until it does", "member", id, "address", addr, "error", err)
 		}
 		time.Sleep(sendAgain)
 	}

@@ -73,10 +73,11 @@ func (a *API) forward(w http.ResponseWriter, r *http.Request) {
 	a.proxy.pass(w, r.WithContext(ctx), status.ID, a.author(r), leader.HTTPAddr)
 }
 
-// followPause is between two looks at who leads while the leader has not answered; one costs nothing.
+// followPause is between two looks at who leads while the leader answers; one costs nothing.
 const followPause = 50 * time.Millisecond
 
-// following is a context that ends when somebody else is found to lead: one that was paused or cut off may never answer.
+// following is a context that ends when somebody else is found to lead: one that was paused or cut off may never answer, or
+// never end its answer. A long answer, such as a backup's, ends then too, and is seen to be cut short.
 func (a *API) following(ctx context.Context, leader string) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var look func()
