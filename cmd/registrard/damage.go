@@ -13,7 +13,10 @@ func (o serverOptions) healing(err error) error {
 	switch {
 	case !errors.Is(err, disk.ErrDamaged):
 		return err
-	case o.alone || len(o.initialMembers) == 1 || o.backend == backendLevelDB:
+	case o.backend == backendLevelDB:
+		return fmt.Errorf("%w; nothing was changed; keep %s, and restore a backup into an empty directory: "+
+			"registrard restore --id %s --log leveldb --data-dir NEW-DIR BACKUP", err, o.dataDir, o.id)
+	case o.alone || len(o.initialMembers) == 1:
 		return fmt.Errorf("%w; nothing was changed; keep %s, and restore a backup into an empty directory: "+
 			"registrard restore --id %s --data-dir NEW-DIR BACKUP", err, o.dataDir, o.id)
 	case o.backend == backendZooKeeper:

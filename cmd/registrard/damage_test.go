@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/registrard/registrard/log/disk"
 )
 
 // A node with a damaged file does not start: one line names the file and how to go on, and nothing is changed.
@@ -47,5 +49,29 @@ func TestADamagedNodeSaysHowToGoOn(t *testing.T) {
 				t.Errorf("the file was changed, %v", err)
 			}
 		})
+	}
+}
+
+// Whatever keeps the log, the way out that the line names is a command that there is.
+func TestTheWayOutOfDamageIsACommand(t *testing.T) {
+	for backend, want := range map[string]string{
+		backendRaft:      "restore --id n1 --data-dir NEW-DIR BACKUP",
+		backendLevelDB:   "restore --id n1 --log leveldb --data-dir NEW-DIR BACKUP",
+		backendZooKeeper: "restore --id n1 --log zookeeper --zookeeper SERVERS/NEW-PATH BACKUP",
+	} {
+		o := serverOptions{id: "n1", dataDir: "data", backend: backend, alone: backend == backendRaft}
+		said := o.healing(disk.Damaged("a-file", "flipped")).Error()
+		if !strings.HasSuffix(said, "registrard "+want) || !strings.Contains(said, "a-file") {
+			t.Errorf("%s: %q", backend, said)
+		}
+		missing := filepath.Join(t.TempDir(), "backup")
+		args := strings.NewReplacer("NEW-DIR", filepath.Join(t.TempDir(), "new"), "SERVERS", "127.0.0.1:1", "BACKUP", missing).Replace(want)
+		var out, errOut bytes.Buffer
+		if status := run(t.Context(), strings.Fields(args), nil, &out, &errOut); status != exitFailed || !strings.Contains(errOut.String(), missing) {
+			t.Errorf("%s: exit status %d: %s", backend, status, errOut.String())
+		}
+	}
+	if err := (serverOptions{}).healing(os.ErrPermission); err != os.ErrPermission {
+		t.Errorf("no damage, and %v", err)
 	}
 }
