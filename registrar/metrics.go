@@ -80,6 +80,8 @@ func (m *Metrics) watch(r *Registrar) {
 		func() float64 { return float64(state().Bytes()) })
 	gauge("registrard_index", "Index of the last frame applied here.", nil,
 		func() float64 { return float64(state().Index()) })
+	gauge("registrard_term", "Term that this node has come to; each election begins a new one.", nil,
+		func() float64 { return float64(r.log.Status().Term) })
 	gauge("registrard_epoch", "The last master's fencing token.", nil,
 		func() float64 { return float64(state().Epoch()) })
 	gauge("registrard_clock_fault_seconds", "How far the leader's clock is behind the log's time or off most members' clocks when that "+

@@ -187,6 +187,9 @@ func (m *run) level(ctx context.Context, row Row, load func(ctx context.Context)
 	cores := (after.cpu - before.cpu).Seconds() / took.Seconds()
 	measured.More["leader_cores"] = cores
 	measured.More["leader_resident_mib"] = float64(after.resident) / (1 << 20)
+	if elections := after.term - before.term; elections > 0 {
+		measured.More["elections"] = float64(elections)
+	}
 	if measured.PerSecond > 0 {
 		measured.LeaderCPU = cores / measured.PerSecond * 1e6
 	}

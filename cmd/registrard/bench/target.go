@@ -81,6 +81,7 @@ func known(unknown, of int) error {
 type usage struct {
 	cpu      time.Duration
 	resident uint64
+	term     uint64
 }
 
 func (r *remote) usage(ctx context.Context) (u usage, err error) {
@@ -104,6 +105,8 @@ func (r *remote) usage(ctx context.Context) (u usage, err error) {
 			u.cpu = time.Duration(value * float64(time.Second))
 		case "process_resident_memory_bytes":
 			u.resident = uint64(value)
+		case "registrard_term":
+			u.term = uint64(value)
 		}
 	}
 	if u.resident == 0 {
