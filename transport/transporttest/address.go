@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -19,13 +20,24 @@ func Address(t testing.TB) string {
 		if _, taken := given.LoadOrStore(address, true); taken {
 			continue
 		}
-		listener, err := net.Listen("tcp", address)
+		err := try(address)
 		if err == nil {
-			listener.Close()
 			return address
 		}
 		if tries > 1000 {
 			t.Fatal(err)
 		}
 	}
+}
+
+// try listens for a moment, in which no process is begun: one that is has every socket of this one until it runs its own
+// program, and so would listen on.
+func try(address string) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	return listener.Close()
 }
