@@ -33,6 +33,7 @@ type Cluster struct {
 	binary string   // empty: the one that is tested
 	plant  string   // the bug that binary has
 	net    *network // nil: all on the loopback device
+	gates  *gates   // there, between members; nil: none
 	disks  *disks   // nil: all in one temporary directory
 	mu     sync.Mutex
 }
@@ -117,11 +118,26 @@ func (c *Cluster) node(id string) *Node {
 		node.args = []string{program, "serve"}
 	}
 	node.args = append(node.args, "--id", id, "--data-dir", node.Dir, "--http-addr", node.HTTP, "--raft-addr", node.Raft)
+	if c.gates != nil {
+		node.Raft = c.gates.before(id, node.Raft)
+		node.args = append(node.args, "--advertise-raft", node.Raft)
+	}
 	node.args = append(node.args, c.flags...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.Nodes = append(c.Nodes, node)
 	return node
+}
+
+// links are what can be cut between members; nil where nothing can.
+func (c *Cluster) links() links {
+	switch {
+	case c.net != nil:
+		return c.net
+	case c.gates != nil:
+		return c.gates
+	}
+	return nil
 }
 
 // members are the nodes there are now.

@@ -23,7 +23,7 @@ func (c *Cluster) cutOff(t *testing.T, node *Node) (others []string) {
 			others, ids = append(others, other.HTTP), append(ids, other.ID)
 		}
 	}
-	c.net.part([]string{node.ID}, ids)
+	part(c.links(), []string{node.ID}, ids)
 	await(t, node.ID+" does not lead", func() error {
 		status, err := node.status()
 		if err == nil && status.Role == "leader" {
@@ -56,7 +56,7 @@ func TestLivingAgentsAreNeverMarkedOverACut(t *testing.T) {
 	if after, err := cut.status(); err != nil || after.Index != before.Index {
 		t.Errorf("%s is cut off, and went on from index %d to %d, %v", cut.ID, before.Index, after.Index, err)
 	}
-	c.net.heal()
+	c.links().heal()
 	register(t, c, "late") // registers with whoever leads by now, and never again
 	c.awaitUnreachable(t, "late")
 	c.marked(t, "silent", "late")
@@ -85,7 +85,7 @@ func TestDepositionOfAMasterOfACutLeader(t *testing.T) {
 		t.Fatalf("the new master: %+v, %v", result, err)
 	}
 	old.more(t, "unanswered", 3)
-	c.net.heal()
+	c.links().heal()
 	old.more(t, "superseded", 5)
 	await(t, cut.ID+" leads again", func() error {
 		try, done := context.WithTimeout(ctx, 5*time.Second)

@@ -21,53 +21,53 @@ type fault struct {
 
 // faults is all that is done to a cluster. docs/testing.md has the same table with what came of it.
 var faults = []fault{
-	{"one node cut off", true, needsNetwork, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
+	{"one node cut off", true, needsLinks, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
 		cutOff := []string{r.someNode(rng).ID}
-		r.c.net.part(cutOff, r.others(cutOff))
-		return r.c.net.heal
+		part(r.c.links(), cutOff, r.others(cutOff))
+		return r.c.links().heal
 	}},
-	{"halves", true, needsNetwork, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
+	{"halves", true, needsLinks, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
 		ids := r.ids(rng)
-		r.c.net.part(ids[:len(ids)/2], ids[len(ids)/2:])
-		return r.c.net.heal
+		part(r.c.links(), ids[:len(ids)/2], ids[len(ids)/2:])
+		return r.c.links().heal
 	}},
-	{"the leader in a minority", true, needsNetwork, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
+	{"the leader in a minority", true, needsLinks, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
 		minority := []string{r.leading(rng).ID}
 		others := r.others(minority)
 		minority = append(minority, others[:(len(others)-1)/2]...)
-		r.c.net.part(minority, r.others(minority))
-		return r.c.net.heal
+		part(r.c.links(), minority, r.others(minority))
+		return r.c.links().heal
 	}},
-	{"one node not heard", true, needsNetwork, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
+	{"one node not heard", true, needsLinks, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
 		mute := r.victim(rng).ID
 		for _, id := range r.others([]string{mute}) {
-			r.c.net.cut(mute, id)
+			r.c.links().cut(mute, id)
 		}
-		return r.c.net.heal
+		return r.c.links().heal
 	}},
-	{"one node that hears nothing", true, needsNetwork, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
+	{"one node that hears nothing", true, needsLinks, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
 		deaf := r.victim(rng).ID
 		for _, id := range r.others([]string{deaf}) {
-			r.c.net.cut(id, deaf)
+			r.c.links().cut(id, deaf)
 		}
-		return r.c.net.heal
+		return r.c.links().heal
 	}},
-	{"a ring: each reaches two", true, needsNetwork, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
+	{"a ring: each reaches two", true, needsLinks, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
 		ids := r.ids(rng)
 		for i, a := range ids {
 			for j, b := range ids[i+1:] {
 				if far := j + 1; far > 1 && far < len(ids)-1 {
-					r.c.net.part([]string{a}, []string{b})
+					part(r.c.links(), []string{a}, []string{b})
 				}
 			}
 		}
-		return r.c.net.heal
+		return r.c.links().heal
 	}},
-	{"a bridge: one node between halves", true, needsNetwork, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
+	{"a bridge: one node between halves", true, needsLinks, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
 		ids := r.ids(rng)
 		half := (len(ids) - 1) / 2
-		r.c.net.part(ids[:half], ids[half+1:])
-		return r.c.net.heal
+		part(r.c.links(), ids[:half], ids[half+1:])
+		return r.c.links().heal
 	}},
 	{"packets lost", true, needsNetwork, 4 * time.Second, func(r *run, rng *rand.Rand) func() {
 		for _, id := range r.ids(rng) {
@@ -157,9 +157,16 @@ var faults = []fault{
 // lateExit is how long after a fault of its disk a node may still end because of it.
 const lateExit = 20 * time.Second
 
+func needsLinks(r *run) string {
+	if r.c.links() == nil {
+		return "there are no links to cut"
+	}
+	return ""
+}
+
 func needsNetwork(r *run) string {
 	if r.c.net == nil {
-		return "there is no network to part"
+		return "there is no network of packets"
 	}
 	return ""
 }

@@ -16,7 +16,7 @@ import (
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	reportMissing(t)
-	o := options{nodes: 3, clients: 6, think: 10 * time.Millisecond, network: noNetwork() == "", disks: noDisks() == "", flags: []string{"--snapshot-bytes", "65536"}}
+	o := options{nodes: 3, clients: 6, think: 10 * time.Millisecond, network: true, disks: noDisks() == "", flags: []string{"--snapshot-bytes", "65536"}}
 	r := o.start(t)
 	r.plague()
 	wait(t.Context(), 25*time.Second)
@@ -28,7 +28,7 @@ func TestFaults(t *testing.T) {
 // The same with agents that register and fall silent, so that the watchman writes too.
 func TestFaultsUnderLiveness(t *testing.T) {
 	t.Parallel()
-	o := options{nodes: 3, clients: 6, think: 20 * time.Millisecond, network: noNetwork() == "", liveness: true, flags: []string{"--snapshot-bytes", "65536"}}
+	o := options{nodes: 3, clients: 6, think: 20 * time.Millisecond, network: true, gates: true, liveness: true, flags: []string{"--snapshot-bytes", "65536"}}
 	r := o.start(t)
 	r.plague()
 	wait(t.Context(), 15*time.Second)
@@ -74,7 +74,7 @@ func swarm(t *testing.T, most time.Duration) report {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	o := options{
 		nodes: 3 + 2*(rng.IntN(5)/3), seed: seed, clients: 2 + rng.IntN(6), think: time.Duration(10+rng.IntN(60)) * time.Millisecond,
-		network: noNetwork() == "", disks: noDisks() == "", liveness: rng.IntN(5) == 0, quiet: time.Duration(500+rng.IntN(3000)) * time.Millisecond,
+		network: true, disks: noDisks() == "", liveness: rng.IntN(5) == 0, quiet: time.Duration(500+rng.IntN(3000)) * time.Millisecond,
 		flags: []string{
 			"--snapshot-bytes", strconv.Itoa(32 << (10 + rng.IntN(7))),
 			"--heartbeat-timeout", fmt.Sprintf("%dms", 150+rng.IntN(400)),
@@ -83,6 +83,7 @@ func swarm(t *testing.T, most time.Duration) report {
 	if rng.IntN(3) > 0 {
 		o.binary = plainBinary(t) // two of three without the race detector, and so faster
 	}
+	o.gates = rng.IntN(4) == 0
 	var names []string
 	for _, f := range faults {
 		if only := os.Getenv("SOAK_FAULTS"); strings.Contains(only, f.name) || only == "" && rng.IntN(3) > 0 {

@@ -165,21 +165,6 @@ func (n *network) cut(from, to string) {
 	n.rules(to, "add rule inet faults in ip saddr "+n.host(from)+" drop")
 }
 
-// part cuts both ways between the hosts of each pair of groups.
-func (n *network) part(groups ...[]string) {
-	n.t.Helper()
-	for i, group := range groups {
-		for _, other := range groups[i+1:] {
-			for _, a := range group {
-				for _, b := range other {
-					n.cut(a, b)
-					n.cut(b, a)
-				}
-			}
-		}
-	}
-}
-
 // lose makes a host lose some of what other hosts send it.
 func (n *network) lose(id string, percent int) {
 	n.t.Helper()

@@ -76,7 +76,8 @@ type options struct {
 	seed     uint64
 	clients  int // operators; of the others there are some
 	think    time.Duration
-	network  bool // in namespaces
+	network  bool // links can be cut: in namespaces where there can be some, at gates elsewhere
+	gates    bool // at gates anyway
 	disks    bool // on file systems of their own
 	liveness bool
 	binary   string // empty: the tested one
@@ -108,8 +109,11 @@ func (o options) start(t testing.TB) *run {
 		r.c.flags = append(slices.Clone(o.flags), "--liveness", "--agent-heartbeat", "200ms", "--agent-max-missed", "5",
 			"--agent-reregister-timeout", "2s", "--agent-removal-limit", "100%")
 	}
-	if o.network {
+	switch {
+	case o.network && !o.gates && noNetwork() == "":
 		r.c.net = newNetwork(t)
+	case o.network:
+		r.c.gates = newGates(t)
 	}
 	if o.disks {
 		r.c.disks = newDisks(t, 2048)
