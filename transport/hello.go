@@ -18,8 +18,8 @@ type Hello struct {
 	Empty bool `json:"empty,omitempty"`
 	// Founding is the nonce of every founder, where the node knows them.
 	Founding map[string]string `json:"founding,omitempty"`
-	// Servers are the members that the node's log knows, id to address.
-	Servers map[string]string `json:"servers,omitempty"`
+	// Voters are the ids of the members that vote, as far as the node's log knows.
+	Voters []string `json:"voters,omitempty"`
 	// Wall is the node's clock, for who compares clocks.
 	Wall time.Time `json:"wall"`
 	// Testimony is what the node's state machine says that it holds, for who compares replicas.

@@ -41,5 +41,5 @@ func (l *Log[R]) Grown() uint64 {
 
 // NewWire is a transport as raft sees it.
 func NewWire(t raftTransport, sends func(uint64, raft.Server) bool) raft.Transport {
-	return wire{t, sends, hclog.NewNullLogger()}
+	return wire{t, sends, nil, hclog.NewNullLogger()}
 }

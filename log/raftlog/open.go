@@ -141,9 +141,10 @@ func (l *Log[R]) hello() transport.Hello {
 		h.Testimony = w.Testimony()
 	}
 	if r := l.raft.Load(); r != nil {
-		h.Servers = make(map[string]string)
 		for _, s := range servers(r) {
-			h.Servers[string(s.ID)] = string(s.Address)
+			if s.Suffrage == raft.Voter {
+				h.Voters = append(h.Voters, string(s.ID))
+			}
 		}
 	}
 	return h
@@ -158,7 +159,7 @@ func (l *Log[R]) start() error {
 		}
 		entries := l.stores.logs()
 		r, err := raft.NewRaft(l.cfg.raft(), l.machine, entries, votes{l.stores.vote, l.stores},
-			l.stores.snapshots, wire{l.cfg.Transport, l.sends, l.cfg.Logger})
+			l.stores.snapshots, wire{l.cfg.Transport, l.sends, l.votersAt, l.cfg.Logger})
 		if err != nil {
 			return err
 		}

@@ -1,17 +1,20 @@
 package raftlog
 
 import (
+	"context"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
-// wire is the transport as raft sees it: without Close, which is the Log's to call, and more patient with members
-// that are away.
+// wire is the transport as raft sees it: without Close, which is the Log's to call, more patient with members that are
+// away, and heard by voters that do not know this member yet.
 type wire struct {
 	raftTransport
-	sends  func(term uint64, to raft.Server) bool // whether this leader of a term still has entries sent to a member
+	sends  func(term uint64, to raft.Server) bool                   // whether this leader of a term still has entries sent to a member
+	voters func(id raft.ServerID, addr raft.ServerAddress) []string // who votes, as far as a member knows
 	logger hclog.Logger
 }
 
@@ -56,4 +59,43 @@ func (l *Log[R]) sends(term uint64, to raft.Server) bool {
 	}
 	known, ok := l.find(string(to.ID))
 	return ok && known.Address == to.Address
+}
+
+// RequestVote implements raft.Transport. A vote is given to whoever has every entry that was committed, whether or not
+// the voter's own log has come to the change that made the candidate a member (Ongaro's dissertation, section 4.1). Raft
+// refuses those that it does not know by their id, and asks for no id where there is none: without that, a majority of
+// which one has not heard of the other would elect nobody for ever.
+func (w wire) RequestVote(id raft.ServerID, addr raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	nameless := *args
+	nameless.ID = nil
+	return w.raftTransport.RequestVote(id, addr, &nameless, resp)
+}
+
+// RequestPreVote implements raft.WithPreVote. Here raft refuses whoever has no id as well, so a voter that does not know
+// this member is asked again in the name of one that it knows: what else it looks at is the candidate's term and entries,
+// and whether it hears a leader itself.
+func (w wire) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	err := w.raftTransport.RequestPreVote(id, addr, args, resp)
+	if err != nil || resp.Granted || resp.Term > args.Term {
+		return err
+	}
+	voters := w.voters(id, addr)
+	if len(voters) == 0 || slices.Contains(voters, string(args.ID)) {
+		return nil
+	}
+	again := *args
+	again.ID = []byte(voters[0])
+	*resp = raft.RequestPreVoteResponse{}
+	return w.raftTransport.RequestPreVote(id, addr, &again, resp)
+}
+
+// votersAt asks a member who votes, as far as it knows; nobody where it does not say.
+func (l *Log[R]) votersAt(id raft.ServerID, addr raft.ServerAddress) []string {
+	ctx, cancel := context.WithTimeout(l.stop, l.cfg.HeartbeatTimeout)
+	defer cancel()
+	h, err := l.cfg.Transport.Hello(ctx, string(id), string(addr))
+	if err != nil {
+		return nil
+	}
+	return h.Voters
 }
