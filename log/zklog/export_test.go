@@ -13,7 +13,9 @@ func (l *Log[R]) loseReign(t testing.TB) {
 	}
 	if err := current.session.remove(candidate(current.candidate)); err != nil && current.Err() == nil {
 		t.Errorf("remove the candidate: %v", err)
+		return
 	}
+	<-current.Done() // or a snapshot would still be asked of this reign, and fail with it
 }
 
 // crash is what the servers see of a process that is killed: the session is not ended, it expires.
