@@ -43,3 +43,8 @@ func (l *Log[R]) Grown() uint64 {
 func NewWire(t raftTransport, sends func(uint64, raft.Server) bool) raft.Transport {
 	return wire{t, sends, nil, hclog.NewNullLogger()}
 }
+
+// NewCanvass is a transport as raft sees it, to members that know these voters.
+func NewCanvass(t raftTransport, voters ...string) raft.WithPreVote {
+	return wire{t, nil, func(raft.ServerID, raft.ServerAddress) []string { return voters }, hclog.NewNullLogger()}
+}
