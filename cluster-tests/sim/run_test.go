@@ -220,12 +220,20 @@ func (r *run) whole(seed uint64, length time.Duration) (v verdict) {
 	r.nemesis(trouble, source(seed, 1000))
 	calm()
 
-	// Healed: one write must succeed and all must agree, whatever it was before.
+	// Healed but for one member that stays down: a write must succeed and all others must agree, whatever it was before;
+	// and all once it is back.
+	rng := source(seed, 1001)
+	absent := r.any(rng)
+	absent.crash()
 	r.net.heal()
 	for _, n := range r.members() {
-		r.restart(n)
+		if n != absent {
+			r.restart(n)
+		}
 	}
-	r.converge(source(seed, 1001))
+	r.converge(rng, "without "+absent.id)
+	r.restart(absent)
+	r.converge(rng, "with all")
 	stop()
 	asking.Wait()
 	close(r.streams)
@@ -257,15 +265,15 @@ func TestLyingDisksAreCaught(t *testing.T) {
 }
 
 // converge waits until a write succeeds and every member has it. Where that does not happen the cluster is wedged.
-func (r *run) converge(rng *rand.Rand) {
+func (r *run) converge(rng *rand.Rand, who string) {
 	deadline := time.Now().Add(2 * time.Minute)
 	written := uint64(0)
 	for i := 0; written == 0; i++ {
-		c := r.propose(rng, history.Call{Client: 999, Kind: "agent.admit", Agent: "healed-" + strconv.Itoa(i), Value: "v0", RequestID: "healed-" + strconv.Itoa(i)})
+		c := r.propose(rng, history.Call{Client: 999, Kind: "agent.admit", Agent: fmt.Sprint("healed ", who, i), Value: "v0", RequestID: fmt.Sprint("healed ", who, i)})
 		if c.Answer == history.Yes {
 			written = c.Index
 		} else if time.Now().After(deadline) {
-			r.complain("liveness", "no write for two minutes after all was healed:\n%s", r.describe())
+			r.complain("liveness", "no write for two minutes after all was healed, %s:\n%s", who, r.describe())
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
