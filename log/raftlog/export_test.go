@@ -2,6 +2,7 @@ package raftlog
 
 import (
 	"context"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -41,10 +42,13 @@ func (l *Log[R]) Grown() uint64 {
 
 // NewWire is a transport as raft sees it.
 func NewWire(t raftTransport, sends func(uint64, raft.Server) bool) raft.Transport {
-	return wire{t, sends, nil, hclog.NewNullLogger()}
+	return wire{raftTransport: t, sends: sends, logger: hclog.NewNullLogger()}
 }
 
-// NewCanvass is a transport as raft sees it, to members that know these voters.
-func NewCanvass(t raftTransport, voters ...string) raft.WithPreVote {
-	return wire{t, nil, func(raft.ServerID, raft.ServerAddress) []string { return voters }, hclog.NewNullLogger()}
+// NewCanvass is a transport as raft sees it on a voter, or not, to members that know these voters.
+func NewCanvass(t raftTransport, votes bool, voters ...string) raft.WithPreVote {
+	return wire{
+		raftTransport: t, votes: func() bool { return votes }, heartbeat: time.Minute,
+		voters: func(raft.ServerID, raft.ServerAddress) []string { return voters },
+	}
 }

@@ -159,7 +159,7 @@ func (l *Log[R]) start() error {
 		}
 		entries := l.stores.logs()
 		r, err := raft.NewRaft(l.cfg.raft(), l.machine, entries, votes{l.stores.vote, l.stores},
-			l.stores.snapshots, wire{l.cfg.Transport, l.sends, l.votersAt, l.cfg.Logger})
+			l.stores.snapshots, wire{l.cfg.Transport, l.sends, l.votes, l.votersAt, l.cfg.HeartbeatTimeout, l.cfg.Logger})
 		if err != nil {
 			return err
 		}

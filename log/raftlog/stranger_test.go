@@ -2,11 +2,13 @@ package raftlog_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/registrard/registrard/log"
 	"github.com/registrard/registrard/log/raftlog"
 	"github.com/registrard/registrard/transport"
 )
@@ -25,9 +27,10 @@ func TestAVoterElectsAMemberThatItDoesNotKnow(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := c.members["n1"].Remove(ctx, "n3"); err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, "n3 is removed", func() bool {
+		err := c.leader().Remove(ctx, "n3")
+		return err == nil || errors.Is(err, log.ErrUnknownReplica)
+	})
 	c.propose("before")
 	c.stop("n1")
 	c.stop("n3")
@@ -58,20 +61,22 @@ func TestAPreVoteIsAskedForInANameThatTheVoterKnows(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		voter   *stern
+		votes   bool
 		voters  []string
 		granted bool
 		asked   []string
 	}{
-		{"known", &stern{knows: "n4", term: 7}, []string{"n1", "n4"}, true, []string{"n4"}},
-		{"unknown", &stern{knows: "n1", term: 7}, []string{"n1", "n2"}, true, []string{"n4", "n1"}},
-		{"unknown, and a leader is heard", &stern{term: 7}, []string{"n1", "n2"}, false, []string{"n4", "n1"}},
-		{"known, and a leader is heard", &stern{term: 7}, []string{"n1", "n4"}, false, []string{"n4"}},
-		{"behind", &stern{knows: "n1", term: 9}, []string{"n1", "n2"}, false, []string{"n4"}},
-		{"nobody says who votes", &stern{knows: "n1", term: 7}, nil, false, []string{"n4"}},
+		{"known", &stern{knows: "n4", term: 7}, true, []string{"n1", "n4"}, true, []string{"n4"}},
+		{"unknown", &stern{knows: "n1", term: 7}, true, []string{"n1", "n2"}, true, []string{"n4", "n1"}},
+		{"unknown, and a leader is heard", &stern{term: 7}, true, []string{"n1", "n2"}, false, []string{"n4", "n1"}},
+		{"known, and a leader is heard", &stern{term: 7}, true, []string{"n1", "n4"}, false, []string{"n4"}},
+		{"behind", &stern{knows: "n1", term: 9}, true, []string{"n1", "n2"}, false, []string{"n4"}},
+		{"not a voter itself", &stern{knows: "n1", term: 7}, false, []string{"n1", "n2"}, false, []string{"n4"}},
+		{"nobody says who votes", &stern{knows: "n1", term: 7}, true, nil, false, []string{"n4"}},
 	} {
 		args := &raft.RequestPreVoteRequest{RPCHeader: raft.RPCHeader{ID: []byte("n4")}, Term: 8}
 		var resp raft.RequestPreVoteResponse
-		err := raftlog.NewCanvass(c.voter, c.voters...).RequestPreVote("n2", "there", args, &resp)
+		err := raftlog.NewCanvass(c.voter, c.votes, c.voters...).RequestPreVote("n2", "there", args, &resp)
 		if err != nil || resp.Granted != c.granted || !slices.Equal(c.voter.asked, c.asked) || string(args.ID) != "n4" {
 			t.Errorf("%s: granted %v (%v), asked in the names of %q", c.name, resp.Granted, err, c.voter.asked)
 		}

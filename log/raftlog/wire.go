@@ -13,9 +13,11 @@ import (
 // away, and heard by voters that do not know this member yet.
 type wire struct {
 	raftTransport
-	sends  func(term uint64, to raft.Server) bool                   // whether this leader of a term still has entries sent to a member
-	voters func(id raft.ServerID, addr raft.ServerAddress) []string // who votes, as far as a member knows
-	logger hclog.Logger
+	sends     func(term uint64, to raft.Server) bool                   // whether this leader of a term still has entries sent to a member
+	votes     func() bool                                              // whether this member knows itself for a voter
+	voters    func(id raft.ServerID, addr raft.ServerAddress) []string // who votes, as far as another member knows
+	heartbeat time.Duration                                            // the timeout
+	logger    hclog.Logger
 }
 
 type raftTransport interface {
@@ -61,32 +63,47 @@ func (l *Log[R]) sends(term uint64, to raft.Server) bool {
 	return ok && known.Address == to.Address
 }
 
-// RequestVote implements raft.Transport. A vote is given to whoever has every entry that was committed, whether or not
-// the voter's own log has come to the change that made the candidate a member (Ongaro's dissertation, section 4.1). Raft
-// refuses those that it does not know by their id, and asks for no id where there is none: without that, a majority of
-// which one has not heard of the other would elect nobody for ever.
+// RequestVote implements raft.Transport. A vote goes to whoever's log is at least as far as the voter's, whether or not that
+// has come to the change which made the candidate a voter (Ongaro's dissertation, section 4.1). Raft refuses those of whom
+// it does not know that, by their id, and asks for no id where there is none: without this, a majority of which one has
+// not heard of the other would elect nobody for ever. A member that knows that it is no voter, and stands because it was
+// told to when it still was one, is refused as ever.
 func (w wire) RequestVote(id raft.ServerID, addr raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if !w.votes() {
+		return w.raftTransport.RequestVote(id, addr, args, resp)
+	}
 	nameless := *args
 	nameless.ID = nil
 	return w.raftTransport.RequestVote(id, addr, &nameless, resp)
 }
 
 // RequestPreVote implements raft.WithPreVote. Here raft refuses whoever has no id as well, so a voter that does not know
-// this member is asked again in the name of one that it knows: what else it looks at is the candidate's term and entries,
-// and whether it hears a leader itself.
+// this member for one is asked again in the name of one that it knows: what else it looks at is the candidate's term and
+// entries, and whether it hears a leader itself. Where the first answer was slow it is not: raft has given the round up by
+// then, and waits for this call when it stops.
 func (w wire) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	started := time.Now()
 	err := w.raftTransport.RequestPreVote(id, addr, args, resp)
-	if err != nil || resp.Granted || resp.Term > args.Term {
+	if err != nil || resp.Granted || resp.Term > args.Term || time.Since(started) > w.heartbeat || !w.votes() {
 		return err
 	}
 	voters := w.voters(id, addr)
-	if len(voters) == 0 || slices.Contains(voters, string(args.ID)) {
+	if len(voters) == 0 || slices.Contains(voters, string(args.ID)) || time.Since(started) > w.heartbeat {
 		return nil
 	}
 	again := *args
 	again.ID = []byte(voters[0])
 	*resp = raft.RequestPreVoteResponse{}
 	return w.raftTransport.RequestPreVote(id, addr, &again, resp)
+}
+
+// votes tells whether this member knows itself for a voter.
+func (l *Log[R]) votes() bool {
+	if l.raft.Load() == nil {
+		return false // raft is being started
+	}
+	own, ok := l.find(l.cfg.ID)
+	return ok && own.Suffrage == raft.Voter
 }
 
 // votersAt asks a member who votes, as far as it knows; nobody where it does not say.
