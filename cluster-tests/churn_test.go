@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/registrard/registrard/registrar"
+	"github.com/registrard/registrard/transport/httpapi/wire"
 )
 
 // churnRounds is six, or MEMBER_ROUNDS, or a hundred in a soak.
@@ -172,16 +172,7 @@ func (ch *churn) drop(gone *Node) {
 // awaitGone waits until a member is none any more, in the log and in the registry.
 func (c *Cluster) awaitGone(id string) {
 	c.t.Helper()
-	cl := c.client()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	await(c.t, id+" is gone", func() error {
-		members, err := cl.Members(ctx, registrar.Linearizable)
-		for _, m := range members.Members {
-			if m.ID == id {
-				return fmt.Errorf("%+v", members.Members)
-			}
-		}
-		return err
+	c.awaitMembers(id+" is gone", func(members []wire.Member) bool {
+		return !slices.ContainsFunc(members, func(m wire.Member) bool { return m.ID == id })
 	})
 }

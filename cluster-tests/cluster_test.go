@@ -287,6 +287,22 @@ func (n *Node) awaitReady(t testing.TB) {
 	})
 }
 
+// refuses waits until the node has ended by itself, and looks for what it must have said.
+func (n *Node) refuses(t *testing.T, why string) {
+	t.Helper()
+	await(t, n.ID+" ends", func() error {
+		if n.running() {
+			return fmt.Errorf("it said:\n%s", n.log.String())
+		}
+		return nil
+	})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if said := n.log.String(); n.err == nil || !strings.Contains(said, why) {
+		t.Errorf("%s ended with %v and said:\n%s", n.ID, n.err, said)
+	}
+}
+
 // Status is what the tests read of GET /v1/status.
 type Status struct {
 	ID     string `json:"id"`

@@ -1,11 +1,14 @@
 package clustertests
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/registrard/registrard/transport"
 )
 
 // links are the ways from one member to another.
@@ -81,26 +84,12 @@ func (g *gates) open(from, to string) bool {
 // before puts a gate in front of a member that listens at an address, and returns the gate's own.
 func (g *gates) before(id, address string) string {
 	g.t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	g.t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go g.carry(conn, id, address)
-		}
-	}()
-	return listener.Addr().String()
+	return accept(g.t, "127.0.0.1:0", func(conn net.Conn) { g.carry(conn, id, address) })
 }
 
 func (g *gates) carry(conn net.Conn, to, address string) {
-	defer conn.Close()
-	opening, from, err := sender(conn)
+	var opening bytes.Buffer
+	from, err := transport.Sender(io.TeeReader(conn, &opening))
 	if err != nil || !g.open(from, to) || !g.open(to, from) {
 		return
 	}
@@ -109,57 +98,9 @@ func (g *gates) carry(conn net.Conn, to, address string) {
 		return
 	}
 	defer member.Close()
-	if _, err := member.Write(opening); err != nil {
+	if _, err := member.Write(opening.Bytes()); err != nil {
 		return
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		g.pass(conn, member, to, from)
-	}()
-	g.pass(member, conn, from, to)
-	<-done
-}
-
-// pass carries bytes one way, each while that way is whole, and closes both connections at their end.
-func (g *gates) pass(out, in net.Conn, from, to string) {
-	defer out.Close()
-	defer in.Close()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := in.Read(buf)
-		if n > 0 {
-			if !g.open(from, to) {
-				return
-			}
-			if _, err := out.Write(buf[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// sender reads the preamble of a connection between members (transport/doc.go), and tells from whom it is.
-func sender(conn io.Reader) (preamble []byte, from string, err error) {
-	var names [4]string // cluster, from, to, the address of from
-	preamble = make([]byte, 6)
-	if _, err := io.ReadFull(conn, preamble); err != nil {
-		return nil, "", err
-	}
-	for i := range names {
-		var size [2]byte
-		if _, err := io.ReadFull(conn, size[:]); err != nil {
-			return nil, "", err
-		}
-		name := make([]byte, int(size[0])<<8|int(size[1]))
-		if _, err := io.ReadFull(conn, name); err != nil {
-			return nil, "", err
-		}
-		preamble = append(append(preamble, size[:]...), name...)
-		names[i] = string(name)
-	}
-	return preamble, names[1], nil
+	go pass(conn, member, func() bool { return g.open(to, from) })
+	pass(member, conn, func() bool { return g.open(from, to) })
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
+	"slices"
 	"testing"
 
 	"github.com/registrard/registrard/fsm"
 	"github.com/registrard/registrard/registrar"
 	"github.com/registrard/registrard/transport/client"
+	"github.com/registrard/registrard/transport/httpapi/wire"
 	"github.com/registrard/registrard/transport/transporttest"
 )
 
@@ -53,20 +54,23 @@ func TestGrowAndReplace(t *testing.T) {
 // awaitVoter waits until a member has caught up.
 func (c *Cluster) awaitVoter(id string) {
 	c.t.Helper()
+	c.awaitMembers(id+" is a voter", func(members []wire.Member) bool {
+		return slices.ContainsFunc(members, func(m wire.Member) bool { return m.ID == id && m.Role == "voter" })
+	})
+}
+
+// awaitMembers waits until the list of members is as it should be.
+func (c *Cluster) awaitMembers(what string, is func([]wire.Member) bool) {
+	c.t.Helper()
 	cl := c.client()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	await(c.t, id+" is a voter", func() error {
-		members, err := cl.Members(ctx, registrar.Linearizable)
-		if err != nil {
-			return err
+	await(c.t, what, func() error {
+		list, err := cl.Members(ctx, registrar.Linearizable)
+		if err == nil && !is(list.Members) {
+			err = fmt.Errorf("%+v", list.Members)
 		}
-		for _, m := range members.Members {
-			if m.ID == id && m.Role == "voter" {
-				return nil
-			}
-		}
-		return fmt.Errorf("%+v", members.Members)
+		return err
 	})
 }
 
@@ -83,10 +87,7 @@ func TestEmptiedDirectoryIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost.start(t)
-	<-lost.finished
-	if lost.err == nil || !strings.Contains(lost.log.String(), "--join") && !strings.Contains(lost.log.String(), "join") {
-		t.Errorf("it ended with %v and said:\n%s", lost.err, lost.log.String())
-	}
+	lost.refuses(t, "join")
 	fresh := c.node("n4")
 	fresh.args = append(fresh.args, "--join", "http://"+c.Nodes[0].HTTP)
 	fresh.start(t)

@@ -20,45 +20,62 @@ type relay struct {
 // relayTo listens until the test ends.
 func relayTo(t *testing.T, server string) *relay {
 	t.Helper()
-	r := &relay{address: transporttest.Address(t), passes: make(chan struct{})}
+	r := &relay{passes: make(chan struct{})}
 	close(r.passes)
-	listener, err := net.Listen("tcp", r.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			from, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go r.carry(from, server)
-		}
-	}()
+	r.address = accept(t, transporttest.Address(t), func(from net.Conn) { r.carry(from, server) })
 	return r
 }
 
 func (r *relay) carry(from net.Conn, server string) {
-	defer from.Close()
 	<-r.whole()
 	to, err := net.Dial("tcp", server)
 	if err != nil {
 		return
 	}
 	defer to.Close()
-	go r.pass(to, from)
-	r.pass(from, to)
+	open := func() bool {
+		<-r.whole()
+		return true
+	}
+	go pass(to, from, open)
+	pass(from, to, open)
 }
 
-// pass carries bytes one way, each when the relay is whole.
-func (r *relay) pass(to, from net.Conn) {
+// accept listens at an address until the test ends, has every connection carried, which then ends, and returns where it
+// listens.
+func accept(t testing.TB, address string, carry func(net.Conn)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				carry(conn)
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// pass carries bytes one way and ends both connections when there are no more. Each piece, and the end, waits until the
+// way is open; where open tells that it never will be, nothing more passes.
+func pass(to, from net.Conn, open func() bool) {
 	defer to.Close()
 	defer from.Close()
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
-		<-r.whole()
+		if !open() {
+			return
+		}
 		if _, failed := to.Write(buf[:n]); err != nil || failed != nil {
 			return
 		}

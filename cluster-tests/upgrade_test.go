@@ -1,14 +1,10 @@
 package clustertests
 
 import (
-	"cmp"
-	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
-	"github.com/registrard/registrard/registrar"
 	"github.com/registrard/registrard/transport/httpapi/wire"
 )
 
@@ -44,11 +40,12 @@ func TestRollingUpgrade(t *testing.T) {
 	n1, n2, n3 := c.Nodes[0], c.Nodes[1], c.Nodes[2]
 	replace(n1, next)
 	replace(n2, next)
-	await(t, "both are known", func() error { return cmp.Or(c.reads("n1", 2), c.reads("n2", 2)) })
+	c.awaitReads("n1", 2)
+	c.awaitReads("n2", 2)
 	replace(n1, old)
-	await(t, "n1 is known to be old again", func() error { return c.reads("n1", 1) })
+	c.awaitReads("n1", 1)
 	replace(n3, next)
-	await(t, "n3 is known", func() error { return c.reads("n3", 2) })
+	c.awaitReads("n3", 2)
 	for _, node := range c.Nodes {
 		if err := format(node, 1); err != nil {
 			t.Errorf("%s, while n1 reads format 1 only: %v", node.ID, err)
@@ -78,29 +75,10 @@ func TestRollingUpgrade(t *testing.T) {
 	w.holds(c)
 }
 
-// reads tells whether the registry says that a member reads formats up to one.
-func (c *Cluster) reads(id string, format uint64) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	members, err := c.client().Members(ctx, registrar.Linearizable)
-	if err == nil && !slices.ContainsFunc(members.Members, func(m wire.Member) bool { return m.ID == id && m.Format == format }) {
-		err = fmt.Errorf("%+v", members.Members)
-	}
-	return err
-}
-
-// refuses waits until the node has ended by itself, and looks for what it must have said.
-func (n *Node) refuses(t *testing.T, why string) {
-	t.Helper()
-	await(t, n.ID+" ends", func() error {
-		if n.running() {
-			return fmt.Errorf("it said:\n%s", n.log.String())
-		}
-		return nil
+// awaitReads waits until the registry says that a member reads formats up to one.
+func (c *Cluster) awaitReads(id string, format uint64) {
+	c.t.Helper()
+	c.awaitMembers(fmt.Sprintf("%s is known to read formats up to %d", id, format), func(members []wire.Member) bool {
+		return slices.ContainsFunc(members, func(m wire.Member) bool { return m.ID == id && m.Format == format })
 	})
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if said := n.log.String(); n.err == nil || !strings.Contains(said, why) {
-		t.Errorf("%s ended with %v and said:\n%s", n.ID, n.err, said)
-	}
 }

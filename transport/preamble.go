@@ -101,6 +101,13 @@ func readPreamble(r io.Reader) (preamble, error) {
 	return p, nil
 }
 
+// Sender reads what opens a connection between members, no byte more, and tells which member it is from. It is for who
+// stands between them and passes it on; nobody has proved anything by it. It fails with ErrProtocol on anything else.
+func Sender(r io.Reader) (id string, err error) {
+	p, err := readPreamble(r)
+	return p.from, err
+}
+
 // greet opens a connection from this end: it sends p and waits for the verdict.
 func greet(rw io.ReadWriter, p preamble) error {
 	if _, err := rw.Write(p.append(nil)); err != nil {

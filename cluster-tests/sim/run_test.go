@@ -269,7 +269,8 @@ func (r *run) converge(rng *rand.Rand, who string) {
 	deadline := time.Now().Add(2 * time.Minute)
 	written := uint64(0)
 	for i := 0; written == 0; i++ {
-		c := r.propose(rng, history.Call{Client: 999, Kind: "agent.admit", Agent: fmt.Sprint("healed ", who, i), Value: "v0", RequestID: fmt.Sprint("healed ", who, i)})
+		id := fmt.Sprint("healed ", who, i)
+		c := r.propose(rng, history.Call{Client: 999, Kind: "agent.admit", Agent: id, Value: "v0", RequestID: id})
 		if c.Answer == history.Yes {
 			written = c.Index
 		} else if time.Now().After(deadline) {

@@ -13,12 +13,13 @@ func (o serverOptions) healing(err error) error {
 	switch {
 	case !errors.Is(err, disk.ErrDamaged):
 		return err
-	case o.backend == backendLevelDB:
+	case o.alone || len(o.initialMembers) == 1 || o.backend == backendLevelDB:
+		kept := ""
+		if o.backend == backendLevelDB {
+			kept = " --log leveldb"
+		}
 		return fmt.Errorf("%w; nothing was changed; keep %s, and restore a backup into an empty directory: "+
-			"registrard restore --id %s --log leveldb --data-dir NEW-DIR BACKUP", err, o.dataDir, o.id)
-	case o.alone || len(o.initialMembers) == 1:
-		return fmt.Errorf("%w; nothing was changed; keep %s, and restore a backup into an empty directory: "+
-			"registrard restore --id %s --data-dir NEW-DIR BACKUP", err, o.dataDir, o.id)
+			"registrard restore --id %s%s --data-dir NEW-DIR BACKUP", err, o.dataDir, o.id, kept)
 	case o.backend == backendZooKeeper:
 		return fmt.Errorf("%w; nothing was changed; keep what the ensemble holds, and restore a backup below another path: "+
 			"registrard restore --id %s --log zookeeper --zookeeper SERVERS/NEW-PATH BACKUP", err, o.id)

@@ -201,6 +201,20 @@ func (c *cluster) tryJoin(id string) (*member, error) {
 	return m, err
 }
 
+// listed is what a member's list says of another; the zero Replica where it is not there.
+func (m *member) listed(t testing.TB, id string) log.Replica {
+	list, err := m.List(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	for _, r := range list {
+		if r.ID == id {
+			return r
+		}
+	}
+	return log.Replica{}
+}
+
 func (c *cluster) stop(id string) {
 	c.t.Helper()
 	if m := c.members[id]; m != nil {

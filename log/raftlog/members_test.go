@@ -31,23 +31,11 @@ func TestLearnersOutliveTheReignThatAddedThem(t *testing.T) {
 	}
 	c.cuts.isolate("n4", "n1")
 	c.join("n4")
-	find := func(id string) log.Replica {
-		list, err := c.leader().List(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range list {
-			if r.ID == id {
-				return r
-			}
-		}
-		return log.Replica{}
-	}
-	if r := find("n4"); r.ID == "" || r.Voter {
+	if r := c.leader().listed(t, "n4"); r.ID == "" || r.Voter {
 		t.Fatalf("n4 is %+v, want a learner", r)
 	}
 	c.lead("n2")
-	eventually(t, "the next leader promotes the learner", func() bool { return find("n4").Voter })
+	eventually(t, "the next leader promotes the learner", func() bool { return c.leader().listed(t, "n4").Voter })
 	c.cuts.heal()
 	c.agree(c.propose("all four"))
 }

@@ -35,18 +35,7 @@ func TestALearnerThatConfirmsItsPromotionAtOnceIsCounted(t *testing.T) {
 	c.agree(c.propose("before"))
 	c.stop("n3")
 	n1 := c.members["n1"]
-	n4 := func() (found log.Replica) {
-		list, err := n1.List(t.Context())
-		if err != nil {
-			t.Error(err)
-		}
-		for _, r := range list {
-			if r.ID == "n4" {
-				found = r
-			}
-		}
-		return found
-	}
+	n4 := func() log.Replica { return n1.listed(t, "n4") }
 	held := 0
 	config := metrics.DefaultConfig("")
 	config.EnableHostname, config.EnableRuntimeMetrics, config.EnableTypePrefix = false, false, false

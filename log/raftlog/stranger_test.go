@@ -21,10 +21,7 @@ func TestAVoterElectsAMemberThatItDoesNotKnow(t *testing.T) {
 	c.lead("n1")
 	c.cuts.isolate("n2", "n1", "n3", "n4")
 	c.join("n4")
-	eventually(t, "n4 is a voter", func() bool {
-		list, err := c.members["n1"].List(t.Context())
-		return err == nil && len(list) == 4 && list[3].Voter
-	})
+	eventually(t, "n4 is a voter", func() bool { return c.members["n1"].listed(t, "n4").Voter })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	eventually(t, "n3 is removed", func() bool {

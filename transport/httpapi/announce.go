@@ -46,7 +46,7 @@ func (a *API) Announce(ctx context.Context, self wire.Member) {
 func (a *API) settle(ctx context.Context, self wire.Member) error {
 	replicas, ok := a.Registrar.Replicas()
 	if !ok {
-		return a.raise(ctx, []log.Replica{{ID: self.ID}}, self.ID)
+		return nil
 	}
 	members, err := replicas.List(ctx)
 	if err != nil {
