@@ -3,7 +3,6 @@ package raftlog_test
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -32,15 +31,9 @@ func TestFilesOfALogThatIsCutAgainAndAgainStayFew(t *testing.T) {
 		c.cuts.heal()
 		c.agree(c.propose(fmt.Sprint("round ", round)))
 	}
-	files := 0
-	err := filepath.WalkDir(c.dirOf("n1"), func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Ext(path) == ".wal" {
-			files++
-		}
-		return err
-	})
-	if err != nil || files > rounds/2 {
-		t.Errorf("%d files after %d rounds, %v", files, rounds, err)
+	files, err := filepath.Glob(filepath.Join(raftlog.LogDir(c.dirOf("n1")), "*.wal")) // the member runs: other files come and go
+	if err != nil || len(files) == 0 || len(files) > rounds/2 {
+		t.Errorf("%d files after %d rounds, %v", len(files), rounds, err)
 	}
 	if got := c.agree(c.propose("last")); slices.Contains(got, "by n1 alone") {
 		t.Errorf("the members hold %q", got)
