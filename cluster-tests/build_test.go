@@ -30,6 +30,16 @@ func plainBinary(t testing.TB) string {
 	return path
 }
 
+// nextBinary is the program of the version after this one.
+func nextBinary(t testing.TB) string {
+	t.Helper()
+	path, err := buildNext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 var buildDir string
 
 var makeBuildDir = sync.OnceValue(func() (err error) {

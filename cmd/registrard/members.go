@@ -19,16 +19,19 @@ func membersCommand() *cobra.Command {
 		if t.json {
 			return t.print(members)
 		}
-		out := newTable(t.command.OutOrStdout(), "ID", "ROLE", "LEADS", "RAFT", "HTTP", "MATCH")
+		out := newTable(t.command.OutOrStdout(), "ID", "ROLE", "LEADS", "RAFT", "HTTP", "MATCH", "FORMAT")
 		for _, m := range members.Members {
-			leads, match := "", ""
+			leads, match, format := "", "", ""
 			if m.Leader {
 				leads = "yes"
 			}
 			if m.Match > 0 {
 				match = strconv.FormatUint(m.Match, 10)
 			}
-			out.row(m.ID, m.Role, leads, m.RaftAddr, m.HTTPAddr, match)
+			if m.Format > 0 {
+				format = strconv.FormatUint(m.Format, 10)
+			}
+			out.row(m.ID, m.Role, leads, m.RaftAddr, m.HTTPAddr, match, format)
 		}
 		return out.flush()
 	})

@@ -121,12 +121,10 @@ func (o serverOptions) serve(ctx context.Context, logger hclog.Logger, ready fun
 		defer stop()
 		return node.Run(running)
 	})
-	if _, ok := node.Replicas(); ok {
-		work.Go(func() error {
-			api.Announce(running, wire.Member{ID: o.id, RaftAddr: sockets.raftAddr, HTTPAddr: sockets.httpAddr, Format: fsm.Format})
-			return nil
-		})
-	}
+	work.Go(func() error {
+		api.Announce(running, wire.Member{ID: o.id, RaftAddr: sockets.raftAddr, HTTPAddr: sockets.httpAddr, Format: fsm.Format})
+		return nil
+	})
 	if o.replaces != "" {
 		work.Go(func() error {
 			o.replace(running, sockets, logger)

@@ -16,19 +16,26 @@ import (
 	"github.com/registrard/registrard/transport/httpapi/wire"
 )
 
-// Announce keeps true what the registry and the membership say of this member's addresses, by asking the leader,
-// until ctx ends.
+// Announce keeps true what the registry and the membership say of this member's addresses and format, by asking the
+// leader, until ctx ends. A leader sees to the rest of the members too, and raises the format.
 func (a *API) Announce(ctx context.Context, self wire.Member) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	behind := ""
 	for {
 		status := a.Registrar.Status()
 		announced, ok := a.Registrar.State().Member(self.ID)
+		stale := !ok || announced.RaftAddr != self.RaftAddr || announced.HTTPAddr != self.HTTPAddr || announced.Format != self.Format
 		var err error
-		if status.Role == log.Leader {
-			err = a.settle(ctx, self) // what the registry says, its opening frame has said
-		} else if !ok || announced.RaftAddr != self.RaftAddr || announced.HTTPAddr != self.HTTPAddr || announced.Format != self.Format {
-			err = a.announce(ctx, status.Leader, self)
+		switch {
+		case status.Role != log.Leader:
+			if stale {
+				err = a.announce(ctx, status.Leader, self)
+			}
+		case stale: // its opening frame has said it, and somebody something else since
+			_, err = a.propose(ctx, announcement(self), self.ID)
+		default:
+			behind, err = a.settle(ctx, self, behind)
 		}
 		if err != nil && ctx.Err() == nil {
 			a.logger.Debug("addresses not announced, trying again", "member", self.ID, "error", err)
@@ -41,17 +48,30 @@ func (a *API) Announce(ctx context.Context, self wire.Member) {
 	}
 }
 
-// settle has a leader listed with the address at which it now is, those forgotten who are members no more, for who had
-// one removed may not have come to that, and the format raised.
-func (a *API) settle(ctx context.Context, self wire.Member) error {
-	replicas, ok := a.Registrar.Replicas()
-	if !ok {
-		return nil
+func announcement(m wire.Member) fsm.AnnounceMember {
+	return fsm.AnnounceMember{ID: m.ID, RaftAddr: m.RaftAddr, HTTPAddr: m.HTTPAddr, Format: m.Format}
+}
+
+// settle has the membership and the registry agree, and raises the format; behind is who it waited for before.
+func (a *API) settle(ctx context.Context, self wire.Member, behind string) (string, error) {
+	var members []log.Replica
+	if replicas, ok := a.Registrar.Replicas(); ok {
+		var err error
+		if members, err = replicas.List(ctx); err != nil {
+			return behind, err
+		}
+		if self.RaftAddr != "" { // else the list is of those who run, and who does not is a member all the same
+			if err := a.reconcile(ctx, replicas, members, self); err != nil {
+				return behind, err
+			}
+		}
 	}
-	members, err := replicas.List(ctx)
-	if err != nil {
-		return err
-	}
+	return a.raise(ctx, members, self, behind)
+}
+
+// reconcile has the leader listed with the address at which it now is, and those forgotten who are members no more, for
+// who had one removed may not have come to that.
+func (a *API) reconcile(ctx context.Context, replicas log.Replicas, members []log.Replica, self wire.Member) error {
 	for announced := range a.Registrar.State().Members() {
 		if !slices.ContainsFunc(members, func(m log.Replica) bool { return m.ID == announced.ID }) {
 			if _, err := a.propose(ctx, fsm.ForgetMember{ID: announced.ID}, self.ID); err != nil {
@@ -64,28 +84,38 @@ func (a *API) settle(ctx context.Context, self wire.Member) error {
 			return replicas.Add(ctx, log.Replica{ID: self.ID, Addr: self.RaftAddr})
 		}
 	}
-	return a.raise(ctx, members, self.ID)
+	return nil
 }
 
-// raise lets newer forms of operations be written once every member has announced that it reads them.
-func (a *API) raise(ctx context.Context, members []log.Replica, by string) error {
+// raise lets newer forms of operations be written once every member has announced that it reads them. It answers with
+// who has not.
+func (a *API) raise(ctx context.Context, members []log.Replica, self wire.Member, behind string) (string, error) {
 	state := a.Registrar.State()
-	reads := uint64(fsm.Format)
-	for _, m := range members {
-		announced, ok := state.Member(m.ID)
-		if !ok {
-			return nil
+	if self.Format <= state.Format() {
+		return "", nil
+	}
+	reads, last := self.Format, ""
+	for announced := range state.Members() {
+		if announced.Format < reads {
+			reads, last = announced.Format, announced.ID
 		}
-		reads = min(reads, announced.Format)
 	}
-	if reads <= state.Format() {
-		return nil
+	for _, m := range members {
+		if _, ok := state.Member(m.ID); !ok {
+			reads, last = 0, m.ID // until it has said it
+		}
 	}
-	_, err := a.propose(ctx, fsm.RaiseFormat{Format: reads}, by)
-	if err == nil {
-		a.logger.Info("every member reads a newer format, which is written from now on", "format", reads)
+	if reads > state.Format() {
+		_, err := a.propose(ctx, fsm.RaiseFormat{Format: reads}, self.ID)
+		if err == nil {
+			a.logger.Info("every member reads a newer format, which is written from now on", "format", reads)
+		}
+		return last, err
 	}
-	return err
+	if last != behind {
+		a.logger.Info("a newer format waits for a member", "format", self.Format, "member", last, "reads", reads)
+	}
+	return last, nil
 }
 
 func (a *API) announce(ctx context.Context, leader string, self wire.Member) error {

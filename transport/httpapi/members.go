@@ -57,17 +57,23 @@ func describeMember(state *fsm.State, replica log.Replica) wire.Member {
 }
 
 // postMember adds a member, as a learner until it has caught up, or records that its addresses or format
-// changed. Repeating it changes nothing.
+// changed. Repeating it changes nothing. Without a format a known member keeps its own; a new one says it when it runs.
 func (a *API) postMember(w http.ResponseWriter, r *http.Request) error {
 	var request wire.Member
 	if err := body(r, &request); err != nil {
 		return err
 	}
-	announce := fsm.AnnounceMember{ID: request.ID, RaftAddr: request.RaftAddr, HTTPAddr: request.HTTPAddr, Format: cmp.Or(request.Format, fsm.FirstFormat)}
+	state := a.Registrar.State()
+	given := request.Format
+	if known, ok := state.Member(request.ID); ok && given == 0 {
+		request.Format = known.Format
+	}
+	request.Format = cmp.Or(request.Format, fsm.FirstFormat)
+	announce := announcement(request)
 	if err := fsm.Check(announce); err != nil {
 		return badRequest("%s", err)
 	}
-	self, _ := a.Registrar.State().Member(a.Registrar.Status().ID)
+	self, _ := state.Member(a.Registrar.Status().ID)
 	for name, address := range map[string]string{"raft_addr": request.RaftAddr, "http_addr": request.HTTPAddr} {
 		if name == "raft_addr" && address == "" && self != nil && self.RaftAddr == "" {
 			continue // the members of this log do not replicate to each other
@@ -80,9 +86,9 @@ func (a *API) postMember(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if format := a.Registrar.State().Format(); announce.Format < format {
+	if format := state.Format(); given > 0 && given < format {
 		return message{fmt.Sprintf("member %s reads formats up to %d, and this registry has come to %d: it needs a newer program",
-			request.ID, announce.Format, format), wire.ErrRefused}
+			request.ID, given, format), wire.ErrRefused}
 	}
 	if err := replicas.Add(r.Context(), log.Replica{ID: request.ID, Addr: request.RaftAddr}); err != nil {
 		return err
