@@ -19,6 +19,7 @@ func TestFaults(t *testing.T) {
 	t.Run("connections lost under appends", func(t *testing.T) { connectionsLost(t, e) })
 	t.Run("an id is one process's", func(t *testing.T) { twin(t, e) })
 	t.Run("credentials", func(t *testing.T) { credentials(t, e) })
+	t.Run("each knows who leads", func(t *testing.T) { everyoneKnows(t, e) })
 	t.Run("a root of another cluster", func(t *testing.T) { otherCluster(t, e) })
 }
 
@@ -122,6 +123,45 @@ func credentials(t *testing.T, e *zktest.Ensemble) {
 		}
 		if err == nil || !strings.Contains(err.Error(), "does not let this member") || strings.Contains(err.Error(), "wrong") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("with credentials %q: %v", auth, err)
+		}
+	}
+}
+
+// Leaders end one after the other. Each member that is left learns who leads, also those that were far back in the queue
+// and for whom nothing changes but the head.
+func everyoneKnows(t *testing.T, e *zktest.Ensemble) {
+	var logs []log.Log[logtest.Result]
+	cfg := config(t, e, "n1")
+	for _, id := range []string{"n1", "n2", "n3", "n4"} {
+		cfg.ID = id
+		l, err := testOpen(t, cfg, logtest.NewMachine())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		logs = append(logs, l)
+		deadline := time.Now().Add(patience)
+		for l.Status().Leader != "n1" { // so that they stand in the queue in this order
+			if time.Now().After(deadline) {
+				t.Fatalf("%s does not know that n1 leads: %+v", id, l.Status())
+			}
+			<-time.After(5 * time.Millisecond)
+		}
+	}
+	for len(logs) > 1 {
+		if err := logs[0].Close(); err != nil {
+			t.Error(err)
+		}
+		logs = logs[1:]
+		want := logs[0].Status().ID
+		deadline := time.Now().Add(patience)
+		for _, l := range logs {
+			for l.Status().Leader != want {
+				if time.Now().After(deadline) {
+					t.Fatalf("%s leads, and to %s it is %+v", want, l.Status().ID, l.Status())
+				}
+				<-time.After(5 * time.Millisecond)
+			}
 		}
 	}
 }

@@ -68,7 +68,7 @@ func (l *Log[R]) live(s *session) error {
 		return err
 	}
 	var ahead <-chan zk.Event // something about who is before this member in the queue
-	var first string          // of the queue
+	var first string          // of the queue, as last looked at
 	for {
 		h, moved, err := s.head()
 		if err != nil {
@@ -84,7 +84,6 @@ func (l *Log[R]) live(s *session) error {
 			case place < 0:
 				return errDeposed
 			case place > 0:
-				first = queue[0]
 				there, changed, err := s.watch(candidate(queue[place-1]))
 				if err != nil {
 					return err
@@ -101,6 +100,15 @@ func (l *Log[R]) live(s *session) error {
 			return err
 		}
 		leader := ""
+		if h.Candidate != first { // another one leads, or the head is still of one who is gone
+			queue, err := s.queue()
+			if err != nil {
+				return err
+			}
+			if len(queue) > 0 {
+				first = queue[0]
+			}
+		}
 		if h.Candidate == first {
 			leader = h.Leader
 		}
