@@ -17,7 +17,8 @@ func (m *Member) fields(to []any) []any {
 	return append(to, &m.ID, &m.RaftAddr, &m.HTTPAddr, &m.Format)
 }
 
-// AnnounceMember records a member's addresses and format. A leader's is the opening frame of its reign.
+// AnnounceMember records a member's addresses and format. A leader's is the opening frame of its reign. Without a format a
+// member keeps its own, and a new one is taken to read the first; Unsupported below the one that is written already.
 type AnnounceMember struct {
 	ID       string `json:"id"`
 	RaftAddr string `json:"raft_addr"`
@@ -36,7 +37,16 @@ func (op AnnounceMember) check() error {
 }
 
 func (op AnnounceMember) apply(tx *Txn) (bool, error) {
-	return put(tx, &tx.s.members, &Member{ID: op.ID, RaftAddr: op.RaftAddr, HTTPAddr: op.HTTPAddr, Format: op.Format}, false), nil
+	format := op.Format
+	switch known, ok := tx.s.Member(op.ID); {
+	case format > 0 && format < tx.s.format:
+		return false, tx.reject(Unsupported, "member %s reads formats up to %d, and this registry has come to %d: it needs a newer program", op.ID, format, tx.s.format)
+	case format == 0 && ok:
+		format = known.Format
+	case format == 0:
+		format = FirstFormat
+	}
+	return put(tx, &tx.s.members, &Member{ID: op.ID, RaftAddr: op.RaftAddr, HTTPAddr: op.HTTPAddr, Format: format}, false), nil
 }
 
 // ForgetMember drops a member that left.

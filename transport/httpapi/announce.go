@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -37,6 +38,9 @@ func (a *API) Announce(ctx context.Context, self wire.Member) {
 		default:
 			behind, err = a.settle(ctx, self, behind)
 		}
+		if status.Role != log.Leader {
+			behind = ""
+		}
 		if err != nil && ctx.Err() == nil {
 			a.logger.Debug("addresses not announced, trying again", "member", self.ID, "error", err)
 		}
@@ -52,8 +56,9 @@ func announcement(m wire.Member) fsm.AnnounceMember {
 	return fsm.AnnounceMember{ID: m.ID, RaftAddr: m.RaftAddr, HTTPAddr: m.HTTPAddr, Format: m.Format}
 }
 
-// settle has the membership and the registry agree, and raises the format; behind is who it waited for before.
+// settle has the membership and the registry agree, and raises the format; behind is whom it waited for before.
 func (a *API) settle(ctx context.Context, self wire.Member, behind string) (string, error) {
+	state := a.Registrar.State() // before the list: whoever joins in between is listed and unknown, and is waited for
 	var members []log.Replica
 	if replicas, ok := a.Registrar.Replicas(); ok {
 		var err error
@@ -61,18 +66,18 @@ func (a *API) settle(ctx context.Context, self wire.Member, behind string) (stri
 			return behind, err
 		}
 		if self.RaftAddr != "" { // else the list is of those who run, and who does not is a member all the same
-			if err := a.reconcile(ctx, replicas, members, self); err != nil {
+			if err := a.reconcile(ctx, state, replicas, members, self); err != nil {
 				return behind, err
 			}
 		}
 	}
-	return a.raise(ctx, members, self, behind)
+	return a.raise(ctx, state, members, self, behind)
 }
 
 // reconcile has the leader listed with the address at which it now is, and those forgotten who are members no more, for
 // who had one removed may not have come to that.
-func (a *API) reconcile(ctx context.Context, replicas log.Replicas, members []log.Replica, self wire.Member) error {
-	for announced := range a.Registrar.State().Members() {
+func (a *API) reconcile(ctx context.Context, state *fsm.State, replicas log.Replicas, members []log.Replica, self wire.Member) error {
+	for announced := range state.Members() {
 		if !slices.ContainsFunc(members, func(m log.Replica) bool { return m.ID == announced.ID }) {
 			if _, err := a.propose(ctx, fsm.ForgetMember{ID: announced.ID}, self.ID); err != nil {
 				return err
@@ -88,21 +93,25 @@ func (a *API) reconcile(ctx context.Context, replicas log.Replicas, members []lo
 }
 
 // raise lets newer forms of operations be written once every member has announced that it reads them. It answers with
-// who has not.
-func (a *API) raise(ctx context.Context, members []log.Replica, self wire.Member, behind string) (string, error) {
-	state := a.Registrar.State()
-	if self.Format <= state.Format() {
+// who has not, and says so where that is others than before.
+func (a *API) raise(ctx context.Context, state *fsm.State, members []log.Replica, self wire.Member, behind string) (string, error) {
+	reads := self.Format
+	if reads <= state.Format() {
 		return "", nil
 	}
-	reads, last := self.Format, ""
+	var waits []string
+	wait := func(id string, format uint64) {
+		reads = min(reads, format)
+		waits = append(waits, fmt.Sprintf("%s reads %d", id, format))
+	}
 	for announced := range state.Members() {
-		if announced.Format < reads {
-			reads, last = announced.Format, announced.ID
+		if announced.Format < self.Format {
+			wait(announced.ID, announced.Format)
 		}
 	}
 	for _, m := range members {
 		if _, ok := state.Member(m.ID); !ok {
-			reads, last = 0, m.ID // until it has said it
+			wait(m.ID, 0) // until it has said it
 		}
 	}
 	if reads > state.Format() {
@@ -110,12 +119,13 @@ func (a *API) raise(ctx context.Context, members []log.Replica, self wire.Member
 		if err == nil {
 			a.logger.Info("every member reads a newer format, which is written from now on", "format", reads)
 		}
-		return last, err
+		return behind, err
 	}
-	if last != behind {
-		a.logger.Info("a newer format waits for a member", "format", self.Format, "member", last, "reads", reads)
+	now := strings.Join(waits, ", ")
+	if now != behind {
+		a.logger.Info("a newer format waits for members", "format", self.Format, "waits", now)
 	}
-	return last, nil
+	return now, nil
 }
 
 func (a *API) announce(ctx context.Context, leader string, self wire.Member) error {

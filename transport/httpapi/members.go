@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -64,11 +63,6 @@ func (a *API) postMember(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	state := a.Registrar.State()
-	given := request.Format
-	if known, ok := state.Member(request.ID); ok && given == 0 {
-		request.Format = known.Format
-	}
-	request.Format = cmp.Or(request.Format, fsm.FirstFormat)
 	announce := announcement(request)
 	if err := fsm.Check(announce); err != nil {
 		return badRequest("%s", err)
@@ -86,9 +80,9 @@ func (a *API) postMember(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if format := state.Format(); given > 0 && given < format {
+	if format := state.Format(); request.Format > 0 && request.Format < format {
 		return message{fmt.Sprintf("member %s reads formats up to %d, and this registry has come to %d: it needs a newer program",
-			request.ID, given, format), wire.ErrRefused}
+			request.ID, request.Format, format), wire.ErrRefused}
 	}
 	if err := replicas.Add(r.Context(), log.Replica{ID: request.ID, Addr: request.RaftAddr}); err != nil {
 		return err
