@@ -22,10 +22,12 @@ func TestMemberKeepsItsFormat(t *testing.T) {
 func TestMemberOfAnOlderFormatIsRefused(t *testing.T) {
 	s := newState()
 	s.format = 2
-	_, err := AnnounceMember{ID: "n2", Format: 1}.apply(&Txn{s: s})
-	var rejection *Rejection
-	if !errors.As(err, &rejection) || rejection.Code != Unsupported {
-		t.Errorf("%v", err)
+	for _, format := range []uint64{0, 1} {
+		_, err := AnnounceMember{ID: "n2", Format: format}.apply(&Txn{s: s})
+		var rejection *Rejection
+		if !errors.As(err, &rejection) || rejection.Code != Unsupported {
+			t.Errorf("format %d: %v", format, err)
+		}
 	}
 	if n2, ok := s.Member("n2"); ok {
 		t.Errorf("%+v", n2)

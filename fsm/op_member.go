@@ -36,17 +36,20 @@ func (op AnnounceMember) check() error {
 	return cmp.Or(checkID("id", op.ID), checkText("raft_addr", op.RaftAddr, MaxID), checkText("http_addr", op.HTTPAddr, MaxID))
 }
 
-func (op AnnounceMember) apply(tx *Txn) (bool, error) {
-	format := op.Format
-	switch known, ok := tx.s.Member(op.ID); {
-	case format > 0 && format < tx.s.format:
-		return false, tx.reject(Unsupported, "member %s reads formats up to %d, and this registry has come to %d: it needs a newer program", op.ID, format, tx.s.format)
-	case format == 0 && ok:
-		format = known.Format
-	case format == 0:
-		format = FirstFormat
+// Reads is the newest format that the member reads, as far as is known.
+func (op AnnounceMember) Reads(s *State) uint64 {
+	if known, ok := s.Member(op.ID); ok && op.Format == 0 {
+		return known.Format
 	}
-	return put(tx, &tx.s.members, &Member{ID: op.ID, RaftAddr: op.RaftAddr, HTTPAddr: op.HTTPAddr, Format: format}, false), nil
+	return cmp.Or(op.Format, FirstFormat)
+}
+
+func (op AnnounceMember) apply(tx *Txn) (bool, error) {
+	reads := op.Reads(tx.s)
+	if reads < tx.s.format {
+		return false, tx.reject(Unsupported, "member %s reads formats up to %d, and this registry has come to %d", op.ID, reads, tx.s.format)
+	}
+	return put(tx, &tx.s.members, &Member{ID: op.ID, RaftAddr: op.RaftAddr, HTTPAddr: op.HTTPAddr, Format: reads}, false), nil
 }
 
 // ForgetMember drops a member that left.

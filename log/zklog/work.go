@@ -84,6 +84,7 @@ func (l *Log[R]) live(s *session) error {
 			case place < 0:
 				return errDeposed
 			case place > 0:
+				first = queue[0]
 				there, changed, err := s.watch(candidate(queue[place-1]))
 				if err != nil {
 					return err

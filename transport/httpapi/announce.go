@@ -30,6 +30,7 @@ func (a *API) Announce(ctx context.Context, self wire.Member) {
 		var err error
 		switch {
 		case status.Role != log.Leader:
+			behind = ""
 			if stale {
 				err = a.announce(ctx, status.Leader, self)
 			}
@@ -37,9 +38,6 @@ func (a *API) Announce(ctx context.Context, self wire.Member) {
 			_, err = a.propose(ctx, announcement(self), self.ID)
 		default:
 			behind, err = a.settle(ctx, self, behind)
-		}
-		if status.Role != log.Leader {
-			behind = ""
 		}
 		if err != nil && ctx.Err() == nil {
 			a.logger.Debug("addresses not announced, trying again", "member", self.ID, "error", err)

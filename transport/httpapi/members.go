@@ -80,9 +80,9 @@ func (a *API) postMember(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if format := state.Format(); request.Format > 0 && request.Format < format {
+	if reads, format := announce.Reads(state), state.Format(); reads < format {
 		return message{fmt.Sprintf("member %s reads formats up to %d, and this registry has come to %d: it needs a newer program",
-			request.ID, request.Format, format), wire.ErrRefused}
+			request.ID, reads, format), wire.ErrRefused}
 	}
 	if err := replicas.Add(r.Context(), log.Replica{ID: request.ID, Addr: request.RaftAddr}); err != nil {
 		return err
