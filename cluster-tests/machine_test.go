@@ -194,6 +194,11 @@ func (r *run) strace(node *Node, what string) (detach func()) {
 	}()
 	return func() {
 		_ = tracer.Process.Signal(syscall.SIGINT) // it may have ended
-		<-ended
+		select {
+		case <-ended:
+		case <-time.After(5 * time.Second): // it can miss that the node has ended, and then nobody else learns that either
+			_ = tracer.Process.Kill()
+			<-ended
+		}
 	}
 }
