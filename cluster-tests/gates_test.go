@@ -33,7 +33,8 @@ func part(l links, groups ...[]string) {
 
 // gates are links where there is no root: each member's Raft address is a gate on the loopback device, which knows who
 // comes by the first bytes of a connection. What is cut waits in it, as in a line whose packets are sent again, until all is
-// healed. HTTP goes past it: a member that is cut off can still pass requests on.
+// healed. HTTP goes past it: a member that is cut off can still pass requests on. A gate takes connections for a member that
+// is dead, too, so that its death is seen by its silence, and not at once.
 type gates struct {
 	t       testing.TB
 	closing chan struct{}
