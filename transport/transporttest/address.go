@@ -4,12 +4,17 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"testing"
 )
 
 var given sync.Map // addresses
+
+// Before its first process the os package tries how processes can be begun, with one that is begun without the lock that
+// try relies on. This has it done now.
+var _, _ = os.FindProcess(os.Getpid())
 
 // Address finds an address on loopback that nobody listens on, and gives each out once. Its port is below those that
 // the kernel takes for outgoing connections, which would otherwise come between before somebody listens there.
