@@ -39,7 +39,8 @@ func paceCollector(ctx context.Context) {
 	}
 }
 
-// collectPercent is what GOGC should be with so many bytes in use.
+// collectPercent is what GOGC should be with so many bytes in use. Of a small registry it is less than would make
+// collectEvery: a flood multiplies what is in use before this is asked again, and the percentage with it.
 func collectPercent(live uint64) int {
-	return max(collectShare, int(100*collectEvery/max(live, collectEvery/16)))
+	return max(collectShare, int(100*collectEvery/max(live, collectEvery/4)))
 }
