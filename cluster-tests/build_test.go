@@ -9,35 +9,28 @@ import (
 	"testing"
 )
 
-// binary builds registrard once for the whole test run and returns its path. The race detector is on: a data
-// race anywhere in a node ends that node, and so the test.
-func binary(t testing.TB) string {
-	t.Helper()
-	path, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+var (
+	// binary has the race detector on: a data race anywhere in a node ends that node, and so the test.
+	binary = program("registrard", "-race")
+	// plainBinary is without the race detector, for what runs for long or must be quick.
+	plainBinary = program("plain")
+	// nextBinary is the program of the version after this one.
+	nextBinary = program("next", "-tags", "nextformat")
+	// plantedBinary is the program with the bugs in it that REGISTRARD_PLANT names.
+	plantedBinary = program("planted", "-tags", "planted")
+)
 
-// plainBinary is without the race detector, for what runs for long or must be quick.
-func plainBinary(t testing.TB) string {
-	t.Helper()
-	path, err := buildPlain()
-	if err != nil {
-		t.Fatal(err)
+// program builds registrard when it is first asked for, once for the whole test run, and returns its path.
+func program(name string, flags ...string) func(testing.TB) string {
+	build := sync.OnceValues(func() (string, error) { return compile(name, flags...) })
+	return func(t testing.TB) string {
+		t.Helper()
+		path, err := build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
 	}
-	return path
-}
-
-// nextBinary is the program of the version after this one.
-func nextBinary(t testing.TB) string {
-	t.Helper()
-	path, err := buildNext()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 var buildDir string
@@ -46,13 +39,6 @@ var makeBuildDir = sync.OnceValue(func() (err error) {
 	buildDir, err = os.MkdirTemp("", "registrard-clustertests-")
 	return err
 })
-
-var (
-	build        = sync.OnceValues(func() (string, error) { return compile("registrard", "-race") })
-	buildPlain   = sync.OnceValues(func() (string, error) { return compile("plain") })
-	buildNext    = sync.OnceValues(func() (string, error) { return compile("next", "-tags", "nextformat") })
-	buildPlanted = sync.OnceValues(func() (string, error) { return compile("planted", "-tags", "planted") })
-)
 
 func compile(name string, flags ...string) (string, error) {
 	if err := makeBuildDir(); err != nil {

@@ -11,16 +11,6 @@ import (
 	"time"
 )
 
-// plantedBinary is the program with the bugs in it that REGISTRARD_PLANT names.
-func plantedBinary(t testing.TB) string {
-	t.Helper()
-	path, err := buildPlanted()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // Each checker is shown a cluster with a bug that it is there to find. Without a bug the same program under the
 // same faults is clean.
 func TestPlantedBugsAreFound(t *testing.T) {
